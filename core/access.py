@@ -1,0 +1,85 @@
+"""Who acts, and what they may do: one table, asked by every service before it acts."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from core.errors import NotAllowed, NotSignedIn
+from core.settings import LOOPBACK, Settings
+
+
+class Role(StrEnum):
+    VIEWER = "viewer"
+    SUPPORT = "support"
+    PRODUCT = "product"
+    OPERATIONS = "operations"
+    ADMIN = "admin"
+
+
+class Action(StrEnum):
+    """What can be done; the words are those of a refusal's sentence."""
+
+    VIEW = "look at the dashboard"
+    CREATE_GENERATION = "start a generation"
+    SYNC_GENERATION = "bring a generation up to date"
+    DEBUG_GENERATION = "see a generation's evidence"
+
+
+_EVERYONE = frozenset(Role)
+_STAFF = _EVERYONE - {Role.VIEWER}
+PERMISSIONS: dict[Action, frozenset[Role]] = {
+    Action.VIEW: _EVERYONE,
+    Action.CREATE_GENERATION: frozenset({Role.PRODUCT, Role.OPERATIONS, Role.ADMIN}),
+    Action.SYNC_GENERATION: _STAFF,
+    Action.DEBUG_GENERATION: _STAFF,
+}
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Somebody or something that acts: a person, an API key, a job, or a customer by their own token.
+
+    `source` is where the act came from: page, api, command or job.
+    """
+
+    kind: Literal["person", "key", "job", "customer"]
+    id: str
+    name: str
+    roles: frozenset[Role]
+    source: Literal["page", "api", "command", "job"]
+
+    def may(self, action: Action) -> bool:
+        """Whether one of the actor's roles allows `action`."""
+        return bool(self.roles & PERMISSIONS[action])
+
+
+def check(actor: Actor | None, action: Action) -> Actor:
+    """`actor`, when allowed to do `action`; otherwise NotSignedIn or NotAllowed with a sentence."""
+    if actor is None:
+        raise NotSignedIn(f"Sign in to {action}.")
+    if not actor.may(action):
+        wanted = ", ".join(sorted(role.value for role in PERMISSIONS[action]))
+        raise NotAllowed(f"{actor.name} may not {action}. Ask an admin for one of: {wanted}.")
+    return actor
+
+
+def local_operator(settings: Settings, bound_to: str) -> Actor | None:
+    """The operator of the one-command stack; only with nothing configured and bound to loopback."""
+    if settings.profile != "local" or bound_to not in LOOPBACK:
+        return None
+    return Actor("person", "local", "Local operator", frozenset(Role), "page")
+
+
+def job(name: str) -> Actor:
+    """The actor for what a scheduled job does by itself."""
+    return Actor("job", name, name, frozenset({Role.OPERATIONS}), "job")
+
+
+def api_key(name: str) -> Actor:
+    """The actor behind an API key."""
+    return Actor("key", name, name, frozenset({Role.OPERATIONS}), "api")
+
+
+def command_line(user: str) -> Actor:
+    """The actor of `python -m jobs …`: whoever can run it already holds the database's password."""
+    return Actor("person", user, user, frozenset({Role.OPERATIONS}), "command")

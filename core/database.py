@@ -1,0 +1,157 @@
+"""The connection pool, transactions, and the migration runner."""
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine
+
+from core import settings
+from core.errors import SettingsError
+from core.log import get
+
+MIGRATIONS = settings.ROOT / "sql" / "migrations"
+BOOTSTRAP = settings.ROOT / "sql" / "bootstrap"
+# One migrating process at a time, in any database that this product shares with others.
+MIGRATION_LOCK = 7_305_218_446
+
+_log = get(__name__)
+_engine: Engine | None = None
+_guard = threading.Lock()
+
+
+def sqlalchemy_url(url: str) -> str:
+    """`url` in the form that names the driver."""
+    return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", url)
+
+
+def connect(url: str, *, process: str = "studio-ops", pool_size: int = 10, timeout_s: int = 30) -> None:
+    """Use the database at `url` in this process; `timeout_s` bounds every statement."""
+    global _engine
+    with _guard:
+        if _engine is not None:
+            _engine.dispose()
+        _engine = create_engine(
+            sqlalchemy_url(url),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={
+                "application_name": process,
+                "connect_timeout": 10,
+                "options": f"-c timezone=UTC -c statement_timeout={timeout_s * 1000}",
+            },
+        )
+
+
+def engine() -> Engine:
+    """The process's engine, made from DATABASE_URL on first use."""
+    if _engine is None:
+        connect(settings.current().require("DATABASE_URL"))
+    assert _engine is not None
+    return _engine
+
+
+def close() -> None:
+    """Give every connection back; the next use opens anew."""
+    global _engine
+    with _guard:
+        if _engine is not None:
+            _engine.dispose()
+        _engine = None
+
+
+@contextmanager
+def transaction() -> Iterator[Connection]:
+    """One transaction: committed at the end, rolled back on any error.
+
+    Never held across a network call to anything but Postgres.
+    """
+    with engine().begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading() -> Iterator[Connection]:
+    """A read-only transaction, one consistent snapshot for all its queries."""
+    with engine().connect() as connection:
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield connection
+        connection.rollback()
+
+
+@contextmanager
+def statement() -> Iterator[Connection]:
+    """A connection for a single statement that is its own transaction: one round trip."""
+    with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
+def migrate(url: str, *, local: bool = False) -> list[str]:
+    """Bring the database at `url` up to date; the names of the files applied.
+
+    Each file is one transaction under one advisory lock, so that two processes may call this at
+    once. `local` first makes what Supabase would have brought (schemas auth and storage, roles).
+    A file already applied whose text has changed since is an error: migrations are never edited.
+    """
+    plain = re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql://", url)
+    with psycopg.connect(plain, autocommit=True, application_name="studio-ops migrate") as connection:
+        connection.add_notice_handler(
+            lambda notice: (
+                _log.info("migration.notice", message=notice.message_primary)
+                if notice.severity_nonlocalized == "WARNING"
+                else None
+            )
+        )
+        if local:
+            for path in sorted(BOOTSTRAP.glob("*.sql")):
+                _apply(connection, path)
+        _prepare_ledger(connection)
+        return [path.name for path in sorted(MIGRATIONS.glob("*.sql")) if _apply_once(connection, path)]
+
+
+def _prepare_ledger(connection: psycopg.Connection) -> None:
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        connection.execute("SET LOCAL client_min_messages = warning")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations (version int PRIMARY KEY, name text NOT NULL,"
+            " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        connection.execute("ALTER TABLE schema_migrations ENABLE ROW LEVEL SECURITY")
+
+
+def _apply(connection: psycopg.Connection, path: Path) -> None:
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        connection.execute(path.read_bytes())
+
+
+def _apply_once(connection: psycopg.Connection, path: Path) -> bool:
+    body = path.read_bytes()
+    version, checksum = int(path.name.split("_")[0]), hashlib.sha256(body).hexdigest()
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        found = connection.execute(
+            "SELECT checksum FROM schema_migrations WHERE version = %s", (version,)
+        ).fetchone()
+        if found:
+            if found[0] != checksum:
+                raise SettingsError(
+                    f"sql/migrations/{path.name} was changed after it had been applied to this database."
+                    " Restore the file and put the change into a new migration."
+                )
+            return False
+        connection.execute(body)
+        connection.execute(
+            "INSERT INTO schema_migrations (version, name, checksum) VALUES (%s, %s, %s)",
+            (version, path.name, checksum),
+        )
+    _log.info("migration.applied", name=path.name)
+    return True

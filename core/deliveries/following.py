@@ -1,0 +1,296 @@
+"""The one step that every delivery takes, whoever asks: read the record, decide, deliver, record."""
+
+import json
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from core import database, log
+from core.deliveries import moving, policy, sending
+from core.deliveries.costs import add_cost
+from core.deliveries.models import ACTIVE, DeliveryState, Event, EventKind, Generation
+from core.deliveries.repository import SQL, add_event, find, to_generation
+from core.deliveries.service import enqueue_delivery
+from core.deliveries.tools import Tools
+from core.errors import InvalidInput, ProviderError
+from core.providers.contract import TaskRecord
+from core.work import limiter
+from core.work.limiter import Limit, Priority
+
+# KIE answers at most 10 queries a second for a key (providers.md); a little is left for clocks that drift.
+READ_LIMIT = Limit("kie:read", 9.5)
+POLL_CHUNK = 20
+_LEASABLE = [*ACTIVE, DeliveryState.NEEDS_ATTENTION]
+
+_log = log.get(__name__)
+
+
+def advance(generation_id: UUID, tools: Tools, priority: Priority | None = None) -> Generation | None:
+    """Bring one delivery as far as it gets now; the row as it stands afterwards, None when unknown.
+
+    Takes the row's lease first: while another worker holds it, nothing happens. Without a
+    `priority` the row's own counts.
+    """
+    generation = _lease(generation_id, tools)
+    if generation is not None:
+        _advance_leased(generation, tools, priority or Priority(generation.attempt_priority))
+    with database.reading() as connection:
+        return find(connection, generation_id)
+
+
+def _lease(generation_id: UUID, tools: Tools) -> Generation | None:
+    now = tools.clock()
+    with database.statement() as connection:
+        row = SQL["lease"].first(
+            connection,
+            id=generation_id,
+            now=now,
+            token=uuid.uuid4(),
+            lease_until=now + policy.LEASE,
+            states=_LEASABLE,
+        )
+    return to_generation(row) if row else None
+
+
+def _advance_leased(generation: Generation, tools: Tools, priority: Priority) -> None:
+    current: Generation | None = generation
+    match generation.delivery_state:
+        case DeliveryState.INTENT:
+            _release(generation, tools.clock(), tools)
+            sending.submit(generation.id, tools)
+            return
+        case DeliveryState.SENDING | DeliveryState.NEEDS_ATTENTION:
+            _reconcile(generation, tools, priority)
+            return
+        case DeliveryState.AWAITING_PROVIDER:
+            places = limiter.reserve(READ_LIMIT, 1, priority)
+            if not places:
+                _release(generation, tools.clock() + timedelta(seconds=1), tools)
+                return
+            current = read(generation, places.delays_s[0], tools)
+    if current is not None and current.delivery_state is DeliveryState.AWAITING_DELIVERY:
+        moving.deliver(current, tools)
+
+
+def _release(generation: Generation, next_attempt_at: datetime | None, tools: Tools) -> None:
+    with database.statement() as connection:
+        SQL["release"].run(
+            connection,
+            id=generation.id,
+            token=generation.lease_token,
+            now=tools.clock(),
+            next_attempt_at=next_attempt_at,
+        )
+
+
+def poll_due(tools: Tools, limit: int = POLL_CHUNK) -> int:
+    """Read the records of due deliveries, as many as the provider's limit grants now; how many.
+
+    Rows are leased and committed first, then asked for concurrently. What has finished becomes a
+    job of its own, so that a big file never holds up the polls.
+    """
+    now = tools.clock()
+    with database.reading() as connection:
+        due = SQL["count_due"].one(connection, now=now, limit=limit)["due"]
+    places = limiter.reserve(READ_LIMIT, due, Priority.POLL)
+    if not places:
+        return 0
+    with database.transaction() as connection:
+        rows = SQL["lease_due"].all(connection, now=now, lease_until=now + policy.LEASE, limit=len(places))
+    generations = [to_generation(row) for row in rows]
+    with ThreadPoolExecutor(max_workers=max(1, min(len(generations), 16))) as pool:
+        futures = [
+            pool.submit(_poll_one, generation, delay, tools)
+            for generation, delay in zip(generations, places.delays_s, strict=False)
+        ]
+    for future in futures:
+        future.result()
+    return len(generations)
+
+
+def _poll_one(generation: Generation, delay_s: float, tools: Tools) -> None:
+    ready = read(generation, delay_s, tools)
+    if ready is None or ready.delivery_state is not DeliveryState.AWAITING_DELIVERY:
+        return
+    now = tools.clock()
+    with database.transaction() as connection:
+        SQL["release"].run(connection, id=ready.id, token=ready.lease_token, now=now, next_attempt_at=now)
+        enqueue_delivery(connection, ready.id)
+
+
+def read(generation: Generation, delay_s: float, tools: Tools) -> Generation | None:
+    """Read the provider's record of a leased row and do what it says; the row when files are ready.
+
+    The lease is kept only then; otherwise it is given back.
+    """
+    tools.sleep(delay_s)
+    started = tools.clock()
+    try:
+        record = tools.kie.record(generation.task_id or "")
+    except (ProviderError, InvalidInput) as error:
+        _read_failed(generation, error, tools)
+        return None
+    duration_ms = int((tools.clock() - started).total_seconds() * 1000)
+    decision = policy.next_step(generation, record, tools.clock())
+    return _apply(generation, record, decision, duration_ms, tools)
+
+
+def _read_failed(generation: Generation, error: ProviderError | InvalidInput, tools: Tools) -> None:
+    now = tools.clock()
+    if isinstance(error, InvalidInput):
+        moving.end(
+            generation,
+            DeliveryState.NEEDS_ATTENTION,
+            Event(EventKind.NEEDS_ATTENTION, words=error.message),
+            tools,
+            category="validation",
+        )
+        return
+    decision = policy.after_read_error(generation, error, now)
+    event = Event(
+        EventKind.POLL_FAILED,
+        error_category=error.category,
+        words=error.words or error.message,
+        detail={"http_status": error.status, "code": error.provider_code},
+    )
+    if isinstance(decision, policy.Attention):
+        moving.end(generation, DeliveryState.NEEDS_ATTENTION, event, tools, message=decision.reason)
+        return
+    with database.transaction() as connection:
+        add_event(connection, generation.id, now, event)
+        _polled(connection, generation, None, decision, now)
+
+
+def _polled(
+    connection: Connection,
+    generation: Generation,
+    record: TaskRecord | None,
+    decision: policy.PollAt,
+    now: datetime,
+) -> None:
+    SQL["polled"].run(
+        connection,
+        id=generation.id,
+        token=generation.lease_token,
+        now=now,
+        provider_state=record.state_word if record else None,
+        status=decision.status,
+        next_attempt_at=decision.at,
+    )
+
+
+def _apply(
+    generation: Generation, record: TaskRecord, decision: policy.Decision, duration_ms: int, tools: Tools
+) -> Generation | None:
+    now = tools.clock()
+    says = {"says": record.state_word, "progress": record.progress}
+    match decision:
+        case policy.PollAt():
+            with database.transaction() as connection:
+                event = Event(EventKind.POLLED, duration_ms=duration_ms, detail=says)
+                add_event(connection, generation.id, now, event)
+                _polled(connection, generation, record, decision, now)
+            return None
+        case policy.Deliver():
+            return _ready(generation, record, decision, duration_ms, now)
+        case policy.Fail():
+            event = Event(
+                EventKind.PROVIDER_FAILED,
+                duration_ms=duration_ms,
+                words=decision.message,
+                detail={**says, "code": decision.code},
+            )
+            category = record.fail_category or "service_error"
+            state = DeliveryState.FAILED
+            moving.end(
+                generation,
+                state,
+                event,
+                tools,
+                category=category,
+                code=decision.code,
+                message=decision.message,
+            )
+        case policy.Attention():
+            event = Event(EventKind.NEEDS_ATTENTION, words=decision.reason, detail=says)
+            moving.end(generation, DeliveryState.NEEDS_ATTENTION, event, tools, message=decision.reason)
+        case policy.Lost():
+            event = Event(EventKind.LOST, words=decision.reason, detail=says)
+            moving.end(generation, DeliveryState.LOST, event, tools, message=decision.reason)
+    return None
+
+
+def _ready(
+    generation: Generation, record: TaskRecord, decision: policy.Deliver, duration_ms: int, now: datetime
+) -> Generation | None:
+    """The provider has finished: from here on the result is paid for and has to reach the customer."""
+    urls = policy.urls_in_order(decision.urls)
+    with database.transaction() as connection:
+        row = SQL["ready"].first(
+            connection,
+            id=generation.id,
+            token=generation.lease_token,
+            now=now,
+            provider_state=record.state_word,
+            result_expires_at=decision.expires_at,
+            result_urls=json.dumps(urls),
+        )
+        if row is None:
+            return None
+        detail = {"files": len(urls), "credits": record.credits_consumed}
+        event = Event(EventKind.RESULT_READY, duration_ms=duration_ms, detail=detail)
+        add_event(connection, generation.id, now, event)
+        if generation.ours:
+            add_cost(connection, generation, record, now)
+    return to_generation(row)
+
+
+def _reconcile(generation: Generation, tools: Tools, priority: Priority) -> None:
+    """A request was sent and its answer lost: only a callback can name the task, and only the
+    provider's record can prove that it is ours. Nothing is ever sent again.
+    """
+    with database.reading() as connection:
+        named = [row["task_id"] for row in SQL["candidates"].all(connection, generation_id=generation.id)]
+    for task_id in named:
+        if _bind_if_ours(generation, task_id, tools, priority):
+            advance(generation.id, tools, priority)
+            return
+    if generation.delivery_state is DeliveryState.NEEDS_ATTENTION:
+        _release(generation, None, tools)
+        return
+    decision = policy.after_lost_answer(generation, tools.clock())
+    if isinstance(decision, policy.Attention):
+        event = Event(EventKind.NEEDS_ATTENTION, words=decision.reason)
+        moving.end(generation, DeliveryState.NEEDS_ATTENTION, event, tools, message=decision.reason)
+        return
+    _release(generation, decision.at, tools)
+
+
+def _bind_if_ours(generation: Generation, task_id: str, tools: Tools, priority: Priority) -> bool:
+    places = limiter.reserve(READ_LIMIT, 1, priority)
+    if not places:
+        return False
+    tools.sleep(places.delays_s[0])
+    try:
+        record = tools.kie.record(task_id)
+    except (ProviderError, InvalidInput) as error:
+        _log.warning("delivery.candidate_unreadable", generation_id=str(generation.id), error=str(error))
+        return False
+    ours = tools.callback_url(generation.id)
+    if not policy.names_our_callback(record, str(generation.id), ours):
+        return False
+    event = Event(EventKind.BOUND, detail={"by": "callback, proved by KIE's record"})
+    return sending.bind(generation, task_id, event, tools) is not None
+
+
+def sweep(tools: Tools, limit: int = 200) -> int:
+    """Put due rows that are no poll's business on the queue, their job having vanished or not begun; how many."""
+    now = tools.clock()
+    with database.transaction() as connection:
+        rows = SQL["due_without_job"].all(connection, now=now, limit=limit)
+        for row in rows:
+            enqueue_delivery(connection, row["id"])
+    return len(rows)

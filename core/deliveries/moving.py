@@ -1,0 +1,220 @@
+"""From the provider's temporary file to our storage, and the short transaction that makes it final."""
+
+from datetime import datetime, timedelta
+
+from core import database, log
+from core.deliveries import policy
+from core.deliveries.models import (
+    STATUS_OF,
+    TRANSITIONS,
+    DeliveryState,
+    Event,
+    EventKind,
+    Generation,
+    StoredFile,
+)
+from core.deliveries.repository import SQL, add_event, add_files
+from core.deliveries.tools import BUCKET, Tools
+from core.errors import ErrorCategory, ProviderError, StorageError
+from core.providers.fetch import FetchFailed
+from core.providers.fetch_rules import FetchRefused
+from core.storage.mover import UnusableFile, store_stream
+
+RENEW_EVERY = timedelta(seconds=15)
+
+_log = log.get(__name__)
+
+
+class LeaseLostError(Exception):
+    """Another worker has taken the row over; whatever this one still does must not be recorded."""
+
+
+def deliver(generation: Generation, tools: Tools) -> bool:
+    """Fetch every result file of a leased row, store it and record it; True when it is delivered.
+
+    Steps: 1. each file streams from the provider to its deterministic path; 2. one guarded
+    transaction sets `asset_url`, the files, the event. Repeating it stores the same bytes at the
+    same path; only the holder of the lease records them. A failure is an event and a next attempt.
+    """
+    lease = _Lease(generation, tools)
+    started = tools.clock()
+    try:
+        files = [_move(generation, n, url, lease, tools) for n, url in enumerate(generation.result_urls)]
+    except LeaseLostError:
+        _log.warning("delivery.lease_lost", generation_id=str(generation.id))
+        return False
+    except (ProviderError, StorageError, FetchRefused, UnusableFile) as error:
+        _failed(generation, error, started, tools)
+        return False
+    return _record(generation, files, tools)
+
+
+class _Lease:
+    """Renews the row's lease while its files stream."""
+
+    def __init__(self, generation: Generation, tools: Tools) -> None:
+        self._generation = generation
+        self._tools = tools
+        self._renewed = tools.clock()
+
+    def renew(self, _bytes_so_far: int = 0) -> None:
+        """Renew when it is time; LeaseLostError when another worker has taken over."""
+        now = self._tools.clock()
+        if now - self._renewed < RENEW_EVERY:
+            return
+        with database.statement() as connection:
+            kept = SQL["renew_lease"].first(
+                connection,
+                id=self._generation.id,
+                token=self._generation.lease_token,
+                lease_until=now + policy.LEASE,
+            )
+        if kept is None:
+            raise LeaseLostError
+        self._renewed = now
+
+
+def _move(generation: Generation, n: int, url: str, lease: _Lease, tools: Tools) -> tuple[StoredFile, int]:
+    """One file, by a fresh link when the provider says that the first is gone; with its milliseconds."""
+    started = tools.clock()
+    try:
+        stored = _stream(generation, n, url, lease, tools)
+    except FetchFailed as failure:
+        if not failure.gone:
+            raise
+        stored = _stream(generation, n, _fresh(url, failure, tools), lease, tools)
+    return stored, int((tools.clock() - started).total_seconds() * 1000)
+
+
+def _fresh(url: str, failure: FetchFailed, tools: Tools) -> str:
+    try:
+        return tools.kie.fresh_url(url)
+    except ProviderError as error:
+        if error.refused:
+            raise failure from error
+        raise
+
+
+def _stream(generation: Generation, n: int, url: str, lease: _Lease, tools: Tools) -> StoredFile:
+    with tools.fetch.open_stream(url) as source:
+        stored = store_stream(
+            source.chunks,
+            source.content_length,
+            tools.storage,
+            BUCKET,
+            lambda file_type: policy.storage_path(generation, n, file_type.extension),
+            max_bytes=tools.max_file_bytes,
+            on_progress=lease.renew,
+        )
+    return StoredFile(
+        bucket=stored.bucket,
+        path=stored.path,
+        n=n,
+        bytes=stored.bytes,
+        sha256=stored.sha256,
+        content_type=stored.content_type,
+        url=stored.url,
+    )
+
+
+def _record(generation: Generation, moved: list[tuple[StoredFile, int]], tools: Tools) -> bool:
+    now = tools.clock()
+    with database.transaction() as connection:
+        row = SQL["delivered"].first(
+            connection,
+            id=generation.id,
+            token=generation.lease_token,
+            now=now,
+            asset_url=moved[0][0].url,
+        )
+        if row is None:
+            return False
+        add_files(connection, generation.id, [file for file, _ in moved], now)
+        for file, duration_ms in moved:
+            detail = {"path": file.path, "content_type": file.content_type, "sha256": file.sha256}
+            event = Event(EventKind.STORED, bytes=file.bytes, duration_ms=duration_ms, detail=detail)
+            add_event(connection, generation.id, now, event)
+        waited_ms = int((now - generation.begun_at).total_seconds() * 1000)
+        event = Event(EventKind.DELIVERED, attempt=generation.attempt + 1, duration_ms=waited_ms)
+        add_event(connection, generation.id, now, event)
+        SQL["handle_callbacks"].run(connection, generation_id=generation.id, now=now, outcome="delivered")
+    return True
+
+
+def _failed(
+    generation: Generation,
+    error: ProviderError | StorageError | FetchRefused | UnusableFile,
+    started: datetime,
+    tools: Tools,
+) -> None:
+    now = tools.clock()
+    tries = generation.attempt + 1
+    gone = isinstance(error, FetchFailed) and error.gone
+    decision = policy.after_download_error(
+        generation,
+        tries,
+        gone=gone,
+        unusable=isinstance(error, UnusableFile),
+        permanent=isinstance(error, FetchRefused | UnusableFile) and not getattr(error, "retryable", False),
+        now=now,
+    )
+    category = getattr(error, "category", ErrorCategory.FILE_ERROR)
+    event = Event(
+        EventKind.DOWNLOAD_FAILED,
+        attempt=tries,
+        duration_ms=int((now - started).total_seconds() * 1000),
+        error_category=category,
+        words=error.message,
+        detail={"http_status": getattr(error, "status", None)},
+    )
+    if isinstance(decision, policy.RetryAt):
+        with database.transaction() as connection:
+            add_event(connection, generation.id, now, event)
+            SQL["retry_download"].run(
+                connection,
+                id=generation.id,
+                token=generation.lease_token,
+                now=now,
+                next_attempt_at=decision.at,
+                category=category,
+                message=error.message,
+            )
+        return
+    lost = isinstance(decision, policy.Lost)
+    state = DeliveryState.LOST if lost else DeliveryState.NEEDS_ATTENTION
+    message = f"{decision.reason} {error.message}"
+    end(generation, state, event, tools, category=category, message=message)
+
+
+def end(
+    generation: Generation,
+    state: DeliveryState,
+    event: Event,
+    tools: Tools,
+    *,
+    category: str | None = None,
+    code: str | None = None,
+    message: str | None = None,
+) -> bool:
+    """End a leased delivery without a file, with the event that says why; False when the lease was lost."""
+    now = tools.clock()
+    with database.transaction() as connection:
+        row = SQL["end"].first(
+            connection,
+            id=generation.id,
+            token=generation.lease_token,
+            now=now,
+            state=state,
+            status=STATUS_OF[state],
+            provider_state=event.detail.get("says"),
+            category=category,
+            code=code,
+            message=message,
+            from_states=[origin for origin, targets in TRANSITIONS.items() if state in targets],
+        )
+        if row is None:
+            return False
+        add_event(connection, generation.id, now, event)
+        SQL["handle_callbacks"].run(connection, generation_id=generation.id, now=now, outcome=state)
+    _log.warning("delivery.ended", generation_id=str(generation.id), state=state, category=category)
+    return True

@@ -1,0 +1,188 @@
+"""What pages and the API show of deliveries: read only, one consistent snapshot a call."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from core import access, database
+from core.access import Action, Actor
+from core.deliveries.models import DeliveryState, EventKind, Generation, StoredFile
+from core.deliveries.repository import SQL, find, to_generation
+from core.errors import NotFound
+
+MAX_PAGE = 100
+
+
+@dataclass(frozen=True)
+class TimelineStep:
+    """One step that happened: when, what, how long it took, how many bytes, the provider's words."""
+
+    at: datetime
+    kind: EventKind
+    attempt: int | None
+    duration_ms: int | None
+    bytes: int | None
+    error_category: str | None
+    words: str | None
+    detail: dict[str, Any]
+    request_id: str | None
+
+
+@dataclass(frozen=True)
+class SeenCallback:
+    """A callback as it was recorded; its body was masked on the way in."""
+
+    task_id: str | None
+    received_at: datetime
+    signed: bool
+    handled_at: datetime | None
+    outcome: str | None
+    duplicates: int
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CostLine:
+    """A ledger line of a generation; amounts in USD."""
+
+    kind: str
+    quantity: Decimal | None
+    unit: str | None
+    unit_price: Decimal | None
+    amount_usd: Decimal | None
+    occurred_at: datetime | None
+    price_version: str | None
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Everything known of one generation."""
+
+    generation: Generation
+    files: tuple[StoredFile, ...]
+    timeline: tuple[TimelineStep, ...]
+    callbacks: tuple[SeenCallback, ...]
+    costs: tuple[CostLine, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A keyset page, newest first; `next_before` continues it, None at the end."""
+
+    generations: tuple[Generation, ...]
+    next_before: tuple[datetime, UUID] | None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Generations of the last 24 hours by where they stand, as of `as_of`."""
+
+    as_of: datetime
+    delivered: int
+    failed: int
+    lost: int
+    needs_attention: int
+    in_flight: int
+    total: int
+
+    @property
+    def success_rate(self) -> float | None:
+        """Delivered ÷ (delivered + failed + lost), 0 to 1; None when none has finished."""
+        finished = self.delivered + self.failed + self.lost
+        return self.delivered / finished if finished else None
+
+
+def detail(actor: Actor | None, generation_id: UUID) -> Detail:
+    """Everything known of one generation; NotFound when there is none."""
+    access.check(actor, Action.VIEW)
+    with database.reading() as connection:
+        generation = find(connection, generation_id)
+        if generation is None:
+            raise NotFound(f"There is no generation {generation_id}.")
+        rows = {
+            name: SQL[name].all(connection, generation_id=generation_id)
+            for name in ("files", "callbacks", "costs")
+        }
+        steps = SQL["timeline"].all(connection, generation_id=generation_id, limit=500)
+    return Detail(
+        generation=generation,
+        files=tuple(StoredFile(**_only(StoredFile, row)) for row in rows["files"]),
+        timeline=tuple(TimelineStep(**{**row, "kind": EventKind(row["kind"])}) for row in steps),
+        callbacks=tuple(SeenCallback(**row) for row in rows["callbacks"]),
+        costs=tuple(CostLine(**row) for row in rows["costs"]),
+    )
+
+
+def _only(kind: Any, row: Any) -> dict[str, Any]:
+    return {name: row[name] for name in kind.__match_args__}
+
+
+def recent(
+    actor: Actor | None,
+    *,
+    limit: int = 24,
+    kind: str | None = None,
+    tests_only: bool = False,
+    before: tuple[datetime, UUID] | None = None,
+) -> Page:
+    """The newest generations; `tests_only` leaves out those of the company's application."""
+    access.check(actor, Action.VIEW)
+    limit = max(1, min(limit, MAX_PAGE))
+    with database.reading() as connection:
+        rows = SQL["recent"].all(
+            connection,
+            kind=kind,
+            test_only=tests_only,
+            before_at=before[0] if before else None,
+            before_id=before[1] if before else None,
+            limit=limit + 1,
+        )
+    generations = tuple(to_generation(row) for row in rows[:limit])
+    more = len(rows) > limit
+    last = generations[-1] if generations else None
+    return Page(generations, (last.created_at, last.id) if more and last else None)
+
+
+def needs_person(actor: Actor | None, limit: int = 10) -> Sequence[Generation]:
+    """Deliveries that no rule can finish: lost or in need of attention, newest first."""
+    access.check(actor, Action.VIEW)
+    with database.reading() as connection:
+        return [to_generation(row) for row in SQL["needs_person"].all(connection, limit=limit)]
+
+
+def counts(actor: Actor | None, now: datetime) -> Counts:
+    """The last 24 hours, counted."""
+    access.check(actor, Action.VIEW)
+    with database.reading() as connection:
+        rows = SQL["overview"].all(connection, since=now - timedelta(hours=24))
+    by_state: dict[str | None, int] = {}
+    for row in rows:
+        by_state[row["delivery_state"]] = by_state.get(row["delivery_state"], 0) + row["n"]
+    total = sum(by_state.values())
+    ended = {
+        state: by_state.get(state, 0)
+        for state in (
+            DeliveryState.DELIVERED,
+            DeliveryState.FAILED,
+            DeliveryState.LOST,
+            DeliveryState.NEEDS_ATTENTION,
+        )
+    }
+    return Counts(
+        as_of=now,
+        delivered=ended[DeliveryState.DELIVERED],
+        failed=ended[DeliveryState.FAILED],
+        lost=ended[DeliveryState.LOST],
+        needs_attention=ended[DeliveryState.NEEDS_ATTENTION],
+        in_flight=total - sum(ended.values()),
+        total=total,
+    )
+
+
+def any_generation() -> bool:
+    """Whether the product has ever seen a generation."""
+    with database.reading() as connection:
+        return bool(SQL["any"].one(connection)["found"])

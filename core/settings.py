@@ -1,0 +1,151 @@
+"""Every setting, read from the environment here and nowhere else.
+
+A missing or malformed setting stops the start with its name and the remedy.
+"""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from core.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Names that the company's other systems use for the same thing.
+ALIASES = {
+    "NEXT_PUBLIC_BASE_URL": "PUBLIC_BASE_URL",
+}
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class Settings(BaseModel):
+    """The product's settings; `.env.example` says what each one is for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    database_url: SecretStr | None = None
+    public_base_url: str = "http://127.0.0.1:8501"
+    data_dir: Path = Field(default=Path(".data"), validation_alias="STUDIO_OPS_DATA_DIR")
+    ops_api_key: SecretStr = SecretStr("")
+    supabase_jwt_secret: SecretStr | None = None
+    storage_backend: Literal["local"] = "local"
+    kie_api_key: SecretStr | None = None
+    kie_base_url: str = "https://api.kie.ai"
+    kie_callback_secret: SecretStr | None = None
+    kie_webhook_hmac_key: SecretStr | None = None
+    allowed_fetch_hosts: str = ""
+    files_signing_key: SecretStr | None = None
+    # Set by the one-command stack for itself and its children: the URL of its sandbox.
+    local_stack: str | None = Field(default=None, validation_alias="STUDIO_OPS_LOCAL_STACK")
+
+    @property
+    def profile(self) -> Literal["local", "configured"]:
+        """`local` is the one-command stack on this machine; everything else is `configured`."""
+        return "local" if self.local_stack or self.database_url is None else "configured"
+
+    @property
+    def api_keys(self) -> tuple[str, ...]:
+        """The accepted API keys; several at once allow rotation."""
+        return tuple(key for part in self.ops_api_key.get_secret_value().split(",") if (key := part.strip()))
+
+    @property
+    def fetch_hosts(self) -> tuple[str, ...]:
+        """Hosts, besides the providers' own, that results may be downloaded from."""
+        return tuple(host for part in self.allowed_fetch_hosts.split(",") if (host := part.strip().lower()))
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder, absolute; a relative one lies in the product's folder."""
+        return (ROOT / self.data_dir.expanduser()).resolve()
+
+    @property
+    def fetch_loopback(self) -> tuple[str, int] | None:
+        """The sandbox's host and port, the only loopback address that the local profile may fetch from."""
+        if not self.local_stack:
+            return None
+        parts = urlsplit(self.local_stack)
+        return (parts.hostname or "", parts.port or 80)
+
+    @model_validator(mode="after")
+    def _local_stays_local(self) -> Self:
+        if not self.local_stack:
+            return self
+        for name, value in (
+            ("DATABASE_URL", self.database_url.get_secret_value() if self.database_url else ""),
+            ("KIE_BASE_URL", self.kie_base_url),
+        ):
+            if urlsplit(value).hostname not in LOOPBACK:
+                raise ValueError(f"{name} must point at this machine in the local profile; unset it")
+        return self
+
+    @model_validator(mode="after")
+    def _urls_are_urls(self) -> Self:
+        for name in ("public_base_url", "kie_base_url"):
+            parts = urlsplit(getattr(self, name))
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError(f"{name.upper()} must be a URL such as https://ops.example.com")
+        return self
+
+    def require(self, name: str) -> str:
+        """The value of the setting `name`, or SettingsError that says how to set it."""
+        value = getattr(self, name.lower())
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if not value:
+            raise SettingsError(
+                f"{name} is not set. Set it in the environment or in .env (see .env.example)."
+            )
+        return str(value)
+
+
+def _resolve_aliases(environment: dict[str, str]) -> dict[str, str]:
+    """Fold the other systems' names into ours; two different values are an error."""
+    resolved = dict(environment)
+    for alias, name in ALIASES.items():
+        value = environment.get(alias)
+        if not value:
+            continue
+        if environment.get(name, value) != value:
+            raise SettingsError(f"{alias} and {name} are both set and differ. Keep {name}, remove {alias}.")
+        resolved[name] = value
+    return resolved
+
+
+def _dotenv() -> dict[str, str]:
+    return {key: value for key, value in dotenv_values(ROOT / ".env").items() if value}
+
+
+def load(environment: dict[str, str] | None = None) -> Settings:
+    """Settings from `environment` (default: .env, overridden by the process's environment)."""
+    values = _resolve_aliases({**_dotenv(), **os.environ} if environment is None else environment)
+    by_name = {
+        str(field.validation_alias or name).upper(): str(field.validation_alias or name)
+        for name, field in Settings.model_fields.items()
+    }
+    known = {by_name[key]: value for key, value in values.items() if key in by_name and value}
+    try:
+        return Settings.model_validate(known)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    """One sentence a fault: the setting's name and what is wrong, never its value."""
+    lines = []
+    for fault in error.errors(include_input=False, include_url=False):
+        where = "_".join(str(part) for part in fault["loc"]).upper()
+        message = fault["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}: {message}" if where else message)
+    return "; ".join(lines)
+
+
+@lru_cache(maxsize=1)
+def current() -> Settings:
+    """This process's settings, read once. Tests and the local stack call `current.cache_clear()`."""
+    return load()

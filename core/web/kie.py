@@ -1,0 +1,166 @@
+"""The routes of KIE generations: create, callback, sync, debug."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from core import settings
+from core.access import Actor
+from core.deliveries import following, sending, service, tools
+from core.deliveries.models import Callback, Generation
+from core.diagnosis import evidence
+from core.errors import InvalidInput, NotSignedIn
+from core.web.auth import actor_of
+from core.work.limiter import Priority
+
+router = APIRouter(tags=["KIE"])
+Caller = Annotated[Actor, Depends(actor_of)]
+TaskId = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._:-]+$")]
+
+# A signed callback may be this old; a replay of an hour ago is refused.
+MAX_SIGNATURE_AGE_S = 15 * 60
+
+
+class NewTask(BaseModel):
+    """What to generate; the same `requestKey` twice makes one generation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(max_length=200)
+    input: dict[str, Any]
+    userId: UUID | None = None  # noqa: N815 - the wire's spelling
+    requestKey: str | None = Field(default=None, min_length=8, max_length=200)  # noqa: N815
+
+
+def standing(generation: Generation) -> dict[str, Any]:
+    """A generation as the API tells it."""
+    url = generation.shown_url
+    if url and url.startswith("/"):
+        url = settings.current().public_base_url.rstrip("/") + url
+    return {
+        "generationId": str(generation.id),
+        "taskId": generation.task_id,
+        "status": generation.status,
+        "deliveryState": generation.delivery_state,
+        "assetUrl": url if generation.asset_url else None,
+        "url": url,
+        "model": generation.model,
+        "kind": generation.kind,
+        "error": generation.failure_message,
+        "createdAt": generation.created_at.isoformat(),
+    }
+
+
+@router.post("/kie/createTask", status_code=201)
+def create_task(task: NewTask, caller: Caller) -> dict[str, Any]:
+    """Write the row, then send the one paid request.
+
+    When KIE's answer is lost, `taskId` is null and the generation is followed all the same.
+    """
+    with_tools = tools.current()
+    wanted = service.NewGeneration(
+        model=task.model,
+        input=task.input,
+        request_key=task.requestKey or uuid.uuid4().hex,
+        user_id=task.userId,
+    )
+    generation = service.create(caller, wanted, with_tools, send_later=False)
+    return standing(sending.submit(generation.id, with_tools) or generation)
+
+
+@router.post("/kie/callback")
+async def callback(request: Request) -> dict[str, Any]:
+    """KIE reports a finished task: recorded, made due, answered; what it says is not believed."""
+    current = settings.current()
+    _check_secret(
+        request, current.kie_callback_secret.get_secret_value() if current.kie_callback_secret else ""
+    )
+    raw = await request.body()
+    body = _json_object(raw)
+    task_id = _task_id(body)
+    signed = False
+    if current.kie_webhook_hmac_key is not None:
+        _check_signature(request, task_id, current.kie_webhook_hmac_key.get_secret_value())
+        signed = True
+    received = Callback(
+        task_id=task_id,
+        generation_id=_generation_id(request.query_params.get("generation")),
+        body_sha256=hashlib.sha256(raw).hexdigest(),
+        body=body,
+        signed=signed,
+    )
+    known = await run_in_threadpool(service.receive_callback, received, tools.current())
+    return {"code": 200, "msg": "success", "duplicate": known.duplicate}
+
+
+def _check_secret(request: Request, secret: str) -> None:
+    given = request.query_params.get("secret", "")
+    if not secret or not hmac.compare_digest(given.encode(), secret.encode()):
+        raise NotSignedIn("The callback's secret is wrong. It must be that of KIE_CALLBACK_SECRET.")
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise InvalidInput("body", "The callback is not JSON.") from None
+    if not isinstance(body, dict):
+        raise InvalidInput("body", "The callback is not a JSON object.")
+    return body
+
+
+def _task_id(body: dict[str, Any]) -> str:
+    data = body.get("data", body)
+    found = (data.get("taskId") or data.get("task_id")) if isinstance(data, dict) else None
+    if not isinstance(found, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", found):
+        raise InvalidInput("taskId", "The callback names no task id, or one that is no id.")
+    return found
+
+
+def _generation_id(given: str | None) -> UUID | None:
+    if given is None:
+        return None
+    try:
+        return UUID(given)
+    except ValueError:
+        raise InvalidInput("generation", "The callback's generation is no id of ours.") from None
+
+
+def _check_signature(request: Request, task_id: str, key: str) -> None:
+    """KIE signs "taskId.timestamp", not the body (https://docs.kie.ai/common-api/webhook-verification)."""
+    timestamp = request.headers.get("x-webhook-timestamp", "")
+    given = request.headers.get("x-webhook-signature", "")
+    expected = base64.b64encode(
+        hmac.new(key.encode(), f"{task_id}.{timestamp}".encode(), hashlib.sha256).digest()
+    ).decode()
+    if not re.fullmatch(r"\d{1,12}", timestamp) or not hmac.compare_digest(given.encode(), expected.encode()):
+        raise NotSignedIn("The callback's signature is missing or wrong. Check KIE_WEBHOOK_HMAC_KEY.")
+    if abs(datetime.now(UTC).timestamp() - int(timestamp)) > MAX_SIGNATURE_AGE_S:
+        raise NotSignedIn("The callback's signature is too old. It counts for 15 minutes.")
+
+
+@router.get("/kie/sync")
+def sync(taskId: TaskId, caller: Caller) -> dict[str, Any]:  # noqa: N803 - the wire's spelling
+    """Bring one task up to date now, and say where it stands."""
+    generation = service.newest_by_task(taskId)
+    with_tools = tools.current()
+    asked = service.request_sync(caller, generation.id, with_tools, later=False)
+    return standing(following.advance(asked.id, with_tools, Priority.SYNC) or asked)
+
+
+@router.get("/debug/kie")
+def debug(caller: Caller, taskId: TaskId | None = None) -> dict[str, Any]:  # noqa: N803
+    """One task's evidence with a diagnosis, or the newest ten."""
+    if taskId is None:
+        return {"recent": [standing(generation) for generation in evidence.newest(caller)]}
+    return evidence.of_task(caller, taskId, tools.current())

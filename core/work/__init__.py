@@ -1,0 +1,1 @@
+"""The machinery that every kind of background work shares."""

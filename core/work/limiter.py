@@ -1,0 +1,62 @@
+"""One limiter for each provider key, in Postgres, for all processes on all machines.
+
+Calls get places on a line, evenly spaced. A caller whose priority is lower may look less far
+ahead: while the line is long, only those with a higher priority still get a place.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from sqlalchemy import RowMapping
+
+from core import database, queries
+
+_SQL = queries.load("work")
+
+
+class Priority(IntEnum):
+    """Who goes first: a person who waits, a callback, a poll, a bulk plan."""
+
+    SYNC = 0
+    CALLBACK = 1
+    POLL = 2
+    PLAN = 3
+
+
+HORIZON_S = {Priority.SYNC: 5.0, Priority.CALLBACK: 3.0, Priority.POLL: 1.5, Priority.PLAN: 0.5}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A provider's limit under its key; operations may set another figure in `provider_limits`."""
+
+    key: str
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places granted: the n-th call may start `delays_s[n]` seconds from now."""
+
+    delays_s: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.delays_s)
+
+
+def reserve(limit: Limit, wanted: int, priority: Priority) -> Places:
+    """Up to `wanted` places under `limit`, in order; fewer or none when the line is long."""
+    if wanted < 1:
+        return Places(())
+    row = _reserve(limit.key, wanted, priority)
+    if row is None:
+        with database.statement() as connection:
+            _SQL["define_limit"].run(connection, key=limit.key, per_second=limit.per_second)
+        row = _reserve(limit.key, wanted, priority)
+    assert row is not None
+    return Places(tuple(row["first_in_s"] + n * row["interval_s"] for n in range(row["granted"])))
+
+
+def _reserve(key: str, wanted: int, priority: Priority) -> RowMapping | None:
+    with database.statement() as connection:
+        return _SQL["reserve_calls"].first(connection, key=key, wanted=wanted, horizon_s=HORIZON_S[priority])

@@ -1,0 +1,126 @@
+"""`python -m jobs …`: the background processes and the operators' commands."""
+
+import argparse
+import getpass
+import os
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+
+from core import access, database, log, settings
+from core.deliveries import following, service, tools
+from core.errors import StudioOpsError
+from core.local import stack
+from core.work.limiter import Priority
+from jobs import clock, doctor, migrate, worker
+from jobs.schedule import JOBS, slot_of
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when it went well, 1 with one sentence on stderr when it did not."""
+    options = _parser().parse_args(arguments)
+    log.configure(options.command or "jobs")
+    try:
+        _attach_to_local_stack()
+        return int(_COMMANDS[options.command](options))
+    except StudioOpsError as error:
+        print(f"{error.message}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs", description="Clock, worker and commands of Studio Ops."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("clock", help="fire scheduled jobs; several clocks fire each slot once")
+    commands.add_parser("worker", help="do the work; as many as wanted, on as many machines")
+    commands.add_parser("migrate", help="bring the database's schema and the storage buckets up to date")
+    run = commands.add_parser("run", help="run one scheduled job now, in this process")
+    run.add_argument("job", choices=sorted(JOBS))
+    sync = commands.add_parser("sync", help="bring one task up to date now")
+    sync.add_argument("task_id", help="the provider's task id")
+    commands.add_parser("doctor", help="check every setting and part; exit 1 on a fault")
+    return parser
+
+
+def _attach_to_local_stack() -> None:
+    """With nothing configured, speak to the stack that runs in this folder."""
+    current = settings.current()
+    if current.database_url is not None:
+        return
+    environment = stack.attach(current)
+    if environment is not None:
+        os.environ.update(environment)
+        settings.current.cache_clear()
+
+
+def _both(_: argparse.Namespace) -> int:
+    stop = threading.Event()
+    ticking = threading.Thread(target=clock.tick_until, args=(stop,), name="clock")
+    ticking.start()
+    try:
+        worker.run()
+    finally:
+        stop.set()
+        ticking.join(timeout=15)
+    return 0
+
+
+def _clock(_: argparse.Namespace) -> int:
+    clock.run()
+    return 0
+
+
+def _worker(_: argparse.Namespace) -> int:
+    worker.run()
+    return 0
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    for line in migrate.run(settings.current()):
+        print(line)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    job = JOBS[options.job]
+    now = datetime.now(UTC)
+    handled = job.run()
+    print(f"{job.name}: {handled} handled, slot {slot_of(job, now).isoformat()}")
+    return 0
+
+
+def _sync(options: argparse.Namespace) -> int:
+    actor = access.command_line(getpass.getuser())
+    generation = service.newest_by_task(options.task_id)
+    with_tools = tools.current()
+    asked = service.request_sync(actor, generation.id, with_tools, later=False)
+    after = following.advance(asked.id, with_tools, Priority.SYNC) or asked
+    print(f"{after.task_id}: {after.status}, {after.delivery_state}, {after.asset_url or 'no file yet'}")
+    return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    verdicts = doctor.check(settings.current(), datetime.now(UTC))
+    for verdict in verdicts:
+        print(verdict.line())
+    return 0 if all(verdict.good for verdict in verdicts) else 1
+
+
+_COMMANDS = {
+    None: _both,
+    "clock": _clock,
+    "worker": _worker,
+    "migrate": _migrate,
+    "run": _run,
+    "sync": _sync,
+    "doctor": _doctor,
+}
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    code = main()
+    database.close()
+    sys.exit(code)

@@ -1,0 +1,76 @@
+"""The clock: APScheduler ticks, and each tick puts its job on the queue, once a slot for all clocks."""
+
+import signal
+import threading
+import uuid
+from datetime import UTC, datetime
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy.exc import SQLAlchemyError
+
+from core import database, log
+from core.work import queue, runs
+from jobs.schedule import JOBS, Scheduled, slot_of
+
+_log = log.get(__name__)
+
+
+def tick(job: Scheduled, now: datetime) -> bool:
+    """Put `job` on the queue for the slot of `now`; False when it waits there or the slot was fired."""
+    slot = slot_of(job, now)
+    with database.transaction() as connection:
+        added = queue.enqueue(
+            connection,
+            job.name,
+            queue="housekeeping",
+            priority=queue.HOUSEKEEPING,
+            once=f"job:{job.name}",
+            slot=slot.isoformat(),
+        )
+        if added and not runs.claim_slot(connection, job.name, slot, now):
+            connection.rollback()
+            return False
+    return added
+
+
+def _safe_tick(job: Scheduled) -> None:
+    try:
+        tick(job, datetime.now(UTC))
+    except SQLAlchemyError:
+        _log.exception("clock.tick_failed", job=job.name)
+
+
+def run() -> None:
+    """Tick until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    tick_until(stop)
+
+
+def tick_until(stop: threading.Event) -> None:
+    """Tick and beat until `stop` is set."""
+    scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(4)})
+    for job in JOBS.values():
+        trigger = IntervalTrigger(seconds=int(job.every.total_seconds()))
+        scheduler.add_job(_safe_tick, trigger, [job], id=job.name, coalesce=True, max_instances=1)
+        _safe_tick(job)
+    heart = uuid.uuid4()
+    scheduler.start()
+    _log.info("clock.started", jobs=len(JOBS))
+    while True:
+        beat(heart, "clock")
+        if stop.wait(runs.BEAT_EVERY.total_seconds()):
+            break
+    scheduler.shutdown(wait=False)
+    _log.info("clock.stopped")
+
+
+def beat(process_id: uuid.UUID, role: str) -> None:
+    """Record that this process is alive; a database that is away is logged and tried again."""
+    try:
+        runs.beat(process_id, role, datetime.now(UTC))
+    except SQLAlchemyError:
+        _log.exception("process.beat_failed", role=role)

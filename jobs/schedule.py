@@ -1,0 +1,32 @@
+"""Every scheduled job, a line each: what runs, and how often."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from jobs import poll, prune, sweep
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """A job that runs every `every`; `run` answers how many things it handled."""
+
+    name: str
+    every: timedelta
+    run: Callable[[], int]
+
+
+JOBS: dict[str, Scheduled] = {
+    job.name: job
+    for job in (
+        Scheduled("poll", timedelta(seconds=1), poll.run),
+        Scheduled("sweep", timedelta(seconds=5), sweep.run),
+        Scheduled("prune", timedelta(hours=1), prune.run),
+    )
+}
+
+
+def slot_of(job: Scheduled, now: datetime) -> datetime:
+    """The start of the slot that `now` lies in, the same for every clock."""
+    every = job.every.total_seconds()
+    return datetime.fromtimestamp(now.timestamp() // every * every, UTC)

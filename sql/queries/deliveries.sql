@@ -1,0 +1,304 @@
+-- name: insert
+-- Writes the row of a new generation before anything is sent; no row when its request key is known already.
+INSERT INTO generations (id, user_id, provider, kind, model, prompt, input, status, delivery_state,
+                         request_key, next_attempt_at, attempt_priority, created_at, updated_at)
+VALUES (:id, :user_id, :provider, :kind, :model, :prompt, CAST(:input AS jsonb), 'queued', 'intent',
+        :request_key, :now, 1, :now, :now)
+ON CONFLICT (request_key) WHERE request_key IS NOT NULL DO NOTHING
+RETURNING *;
+
+-- name: get
+-- One generation by its id.
+SELECT * FROM generations WHERE id = :id;
+
+-- name: by_request_key
+-- The generation that a form's nonce already made.
+SELECT * FROM generations WHERE request_key = :request_key;
+
+-- name: by_task
+-- Generations with a provider's task id; the company's data has duplicates, newest first.
+SELECT * FROM generations WHERE task_id = :task_id ORDER BY created_at DESC, id DESC LIMIT 20;
+
+-- name: by_url
+-- Generations whose permanent file or result has this URL.
+SELECT * FROM generations WHERE asset_url = :url ORDER BY created_at DESC, id DESC LIMIT 20;
+
+-- name: begin_sending
+-- Makes this process the only one that may send the paid request; no row when another was first.
+UPDATE generations
+SET delivery_state = 'sending', submitted_at = :now, lease_token = :token, lease_until = :lease_until,
+    next_attempt_at = :next_attempt_at, updated_at = :now
+WHERE id = :id AND delivery_state = 'intent'
+RETURNING *;
+
+-- name: bind_task
+-- Records the provider's task id of a request that was sent; no row when one is bound already.
+UPDATE generations
+SET delivery_state = 'awaiting_provider', task_id = :task_id, next_attempt_at = :next_attempt_at,
+    attempt_priority = 2, lease_until = NULL, lease_token = NULL, attempt = 0,
+    failure_category = NULL, failure_code = NULL, failure_message = NULL, updated_at = :now
+WHERE id = :id AND delivery_state IN ('sending', 'needs_attention') AND task_id IS NULL
+RETURNING *;
+
+-- name: lease
+-- Takes one row for this worker unless another holds it.
+UPDATE generations
+SET lease_until = :lease_until, lease_token = :token, updated_at = :now
+WHERE id = :id AND delivery_state = ANY(CAST(:states AS text[]))
+  AND (lease_until IS NULL OR lease_until <= :now)
+RETURNING *;
+
+-- name: lease_due
+-- Takes due rows that wait for the provider, most urgent first, skipping those that others hold.
+WITH due AS (
+    SELECT id FROM generations
+    WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
+      AND delivery_state = 'awaiting_provider' AND task_id IS NOT NULL
+      AND next_attempt_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
+    ORDER BY attempt_priority, next_attempt_at LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE generations g
+SET lease_until = :lease_until, lease_token = gen_random_uuid(), updated_at = :now
+FROM due WHERE g.id = due.id
+RETURNING g.*;
+
+-- name: count_due
+-- How many rows wait for a poll now, counted up to a limit.
+SELECT count(*) AS due FROM (
+    SELECT 1 FROM generations
+    WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
+      AND delivery_state = 'awaiting_provider' AND task_id IS NOT NULL
+      AND next_attempt_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
+    LIMIT :limit
+) d;
+
+-- name: due_without_job
+-- Due rows that are no poll's business: to be sent, to be delivered, or whose answer was lost.
+SELECT id, delivery_state, attempt_priority FROM generations
+WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
+  AND delivery_state <> 'awaiting_provider'
+  AND next_attempt_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
+ORDER BY attempt_priority, next_attempt_at LIMIT :limit;
+
+-- name: renew_lease
+-- Keeps a row while its file streams; no row when another worker has taken it over.
+UPDATE generations SET lease_until = :lease_until WHERE id = :id AND lease_token = :token RETURNING id;
+
+-- name: release
+-- Gives a row back with the time of its next attempt.
+UPDATE generations
+SET next_attempt_at = :next_attempt_at, lease_until = NULL, lease_token = NULL, updated_at = :now
+WHERE id = :id AND lease_token = :token;
+
+-- name: polled
+-- Records what the provider said of a task that is not finished, and when to ask again.
+UPDATE generations
+SET provider_state = coalesce(:provider_state, provider_state), provider_read_at = :now,
+    status = coalesce(:status, status), next_attempt_at = :next_attempt_at, attempt_priority = 2,
+    lease_until = NULL, lease_token = NULL, updated_at = :now
+WHERE id = :id AND lease_token = :token AND delivery_state = 'awaiting_provider'
+RETURNING id;
+
+-- name: ready
+-- Records that the provider finished and where its temporary files are; the lease stays.
+UPDATE generations
+SET delivery_state = 'awaiting_delivery', status = 'generating', provider_state = :provider_state,
+    provider_read_at = :now, result_expires_at = :result_expires_at, next_attempt_at = :now, attempt = 0,
+    result_urls = (jsonb_populate_record(NULL::generations,
+                   jsonb_build_object('result_urls', CAST(:result_urls AS jsonb)))).result_urls,
+    updated_at = :now
+WHERE id = :id AND lease_token = :token AND delivery_state IN ('awaiting_provider', 'awaiting_delivery')
+RETURNING *;
+
+-- name: delivered
+-- Records the permanent file; only the holder of the lease, once.
+UPDATE generations
+SET delivery_state = 'delivered', status = 'success', asset_url = :asset_url, delivered_at = :now,
+    next_attempt_at = NULL, lease_until = NULL, lease_token = NULL,
+    failure_category = NULL, failure_code = NULL, failure_message = NULL, updated_at = :now
+WHERE id = :id AND lease_token = :token AND delivery_state = 'awaiting_delivery'
+RETURNING id;
+
+-- name: retry_download
+-- Records a failed download and when to try again.
+UPDATE generations
+SET attempt = attempt + 1, next_attempt_at = :next_attempt_at, lease_until = NULL, lease_token = NULL,
+    failure_category = :category, failure_message = :message, updated_at = :now
+WHERE id = :id AND lease_token = :token AND delivery_state = 'awaiting_delivery'
+RETURNING id;
+
+-- name: end
+-- Ends a delivery without a file: failed, lost, or for a person to decide.
+UPDATE generations
+SET delivery_state = :state, status = coalesce(:status, status), next_attempt_at = NULL,
+    provider_state = coalesce(:provider_state, provider_state),
+    failure_category = :category, failure_code = :code, failure_message = :message,
+    lease_until = NULL, lease_token = NULL, updated_at = :now
+WHERE id = :id AND lease_token = :token AND delivery_state = ANY(CAST(:from_states AS text[]))
+RETURNING id;
+
+-- name: unsend
+-- Puts a request back that certainly was not taken; only the process that sent it knows, by its time of sending.
+UPDATE generations
+SET delivery_state = 'intent', submitted_at = NULL, next_attempt_at = :next_attempt_at, attempt = attempt + 1,
+    failure_category = :category, failure_message = :message,
+    lease_until = NULL, lease_token = NULL, updated_at = :now
+WHERE id = :id AND submitted_at = :submitted_at AND delivery_state = 'sending' AND task_id IS NULL;
+
+-- name: refuse
+-- Ends a request that the provider definitely refused.
+UPDATE generations
+SET delivery_state = 'failed', status = 'failed', next_attempt_at = NULL,
+    failure_category = :category, failure_code = :code, failure_message = :message,
+    lease_until = NULL, lease_token = NULL, updated_at = :now
+WHERE id = :id AND submitted_at = :submitted_at AND delivery_state = 'sending' AND task_id IS NULL;
+
+-- name: postpone_intent
+-- Puts a request off that found no place under the provider's limit.
+UPDATE generations SET next_attempt_at = :next_attempt_at WHERE id = :id AND delivery_state = 'intent'
+RETURNING *;
+
+-- name: hurry
+-- A person wants it now: due at once, and an ended one that may change is looked at again.
+UPDATE generations
+SET delivery_state = CASE WHEN delivery_state IN ('failed', 'lost', 'needs_attention') AND task_id IS NOT NULL
+                          THEN 'awaiting_provider' ELSE delivery_state END,
+    status = CASE WHEN delivery_state IN ('failed', 'lost') AND task_id IS NOT NULL THEN 'generating' ELSE status END,
+    next_attempt_at = :now, attempt_priority = 0, updated_at = :now
+WHERE id = :id AND delivery_state <> 'delivered' AND (lease_until IS NULL OR lease_until <= :now)
+RETURNING *;
+
+-- name: watch
+-- A person watches: polls come every few seconds until the given time.
+UPDATE generations
+SET watched_until = :until, next_attempt_at = least(next_attempt_at, :next_attempt_at)
+WHERE id = ANY(CAST(:ids AS uuid[])) AND delivery_state = 'awaiting_provider'
+  AND (watched_until IS NULL OR watched_until < :until);
+
+-- name: own_p50
+-- The median seconds from sending to delivery of a model's last 100 deliveries, and how many there were.
+SELECT count(*) AS samples,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM delivered_at - submitted_at))::double precision
+           AS p50_s
+FROM (SELECT delivered_at, submitted_at FROM generations
+      WHERE model = :model AND delivered_at IS NOT NULL AND submitted_at IS NOT NULL
+      ORDER BY delivered_at DESC LIMIT 100) d;
+
+-- name: add_event
+-- Appends a step to a delivery's timeline.
+INSERT INTO delivery_events (generation_id, at, kind, attempt, duration_ms, bytes, error_category, words,
+                             detail, request_id)
+VALUES (:generation_id, :at, :kind, :attempt, :duration_ms, :bytes, :error_category, :words,
+        CAST(:detail AS jsonb), :request_id);
+
+-- name: add_file
+-- Records a stored file; storing the same file again changes nothing that counts.
+INSERT INTO stored_files (bucket, path, generation_id, n, bytes, sha256, content_type, url, stored_at)
+VALUES (:bucket, :path, :generation_id, :n, :bytes, :sha256, :content_type, :url, :now)
+ON CONFLICT (bucket, path) DO UPDATE
+SET bytes = EXCLUDED.bytes, sha256 = EXCLUDED.sha256, content_type = EXCLUDED.content_type, url = EXCLUDED.url;
+
+-- name: add_cost
+-- Writes what a delivered generation of ours cost, once.
+INSERT INTO job_costs (kind, provider, service, model, user_id, generation_id, stage, quantity, unit,
+                       unit_price, price_version, amount_usd, occurred_at, source_key)
+VALUES ('settle', 'kie', 'generation', :model, :user_id, :generation_id, 'generate', :quantity, :unit,
+        :unit_price, :price_version, :amount_usd, :now, :source_key)
+ON CONFLICT (source_key) WHERE source_key IS NOT NULL DO NOTHING;
+
+-- name: receive_callback
+-- Records a callback once by the hash of its body, and makes its delivery due now with a job; a repeat only counts.
+WITH target AS (
+    SELECT id, delivery_state FROM (
+        SELECT id, delivery_state, 0 AS rank, created_at FROM generations WHERE id = CAST(:generation_id AS uuid)
+        UNION ALL
+        (SELECT id, delivery_state, 1, created_at FROM generations WHERE task_id = :task_id
+         ORDER BY created_at DESC, id DESC LIMIT 1)
+    ) found ORDER BY rank LIMIT 1
+), received AS (
+    INSERT INTO callback_inbox (provider, body_sha256, task_id, generation_id, received_at, body, signed)
+    SELECT 'kie', CAST(:body_sha256 AS text), CAST(:task_id AS text), id, CAST(:now AS timestamptz),
+           CAST(:body AS jsonb), CAST(:signed AS boolean)
+    FROM target
+    ON CONFLICT (provider, body_sha256) DO UPDATE SET duplicates = callback_inbox.duplicates + 1
+    RETURNING duplicates
+), fresh AS (
+    SELECT target.* FROM target, received WHERE duplicates = 0
+), noted AS (
+    INSERT INTO delivery_events (generation_id, at, kind, detail, request_id)
+    SELECT id, CAST(:now AS timestamptz), 'callback', CAST(:detail AS jsonb), CAST(:request_id AS text) FROM fresh
+), hurried AS (
+    UPDATE generations g
+    SET delivery_state = CASE WHEN g.delivery_state IN ('failed', 'lost') THEN 'awaiting_provider'
+                              ELSE g.delivery_state END,
+        status = CASE WHEN g.delivery_state IN ('failed', 'lost') THEN 'generating' ELSE g.status END,
+        next_attempt_at = :now, attempt_priority = least(g.attempt_priority, 1), updated_at = :now
+    FROM fresh
+    WHERE g.id = fresh.id AND g.provider = 'kie'
+      AND (g.delivery_state IN ('sending', 'awaiting_provider', 'awaiting_delivery', 'needs_attention')
+           OR (g.delivery_state IN ('failed', 'lost') AND CAST(:says_success AS boolean) AND g.task_id IS NOT NULL))
+    RETURNING g.id
+), job AS (
+    INSERT INTO procrastinate_jobs (queue_name, task_name, priority, queueing_lock, args)
+    SELECT 'deliveries', 'deliver', CAST(:job_priority AS int), 'deliver:' || id, jsonb_build_object('generation_id', id)
+    FROM hurried
+    ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING
+)
+SELECT target.id, target.delivery_state, received.duplicates FROM target, received;
+
+-- name: candidates
+-- Task ids that callbacks named for a generation whose answer was lost.
+SELECT DISTINCT task_id FROM callback_inbox
+WHERE generation_id = :generation_id AND provider = 'kie' AND task_id IS NOT NULL LIMIT 10;
+
+-- name: handle_callbacks
+-- Stamps a generation's callbacks as handled.
+UPDATE callback_inbox SET handled_at = :now, outcome = :outcome
+WHERE handled_at IS NULL AND provider = 'kie' AND generation_id = :generation_id;
+
+-- name: timeline
+-- The steps of one delivery, oldest first.
+SELECT at, kind, attempt, duration_ms, bytes, error_category, words, detail, request_id
+FROM delivery_events WHERE generation_id = :generation_id ORDER BY id LIMIT :limit;
+
+-- name: files
+-- The stored files of one generation, in order.
+SELECT bucket, path, n, bytes, sha256, content_type, url, stored_at
+FROM stored_files WHERE generation_id = :generation_id ORDER BY n;
+
+-- name: callbacks
+-- The callbacks of one generation, oldest first.
+SELECT task_id, received_at, signed, handled_at, outcome, duplicates, body
+FROM callback_inbox WHERE generation_id = :generation_id ORDER BY id LIMIT 50;
+
+-- name: costs
+-- The ledger lines of one generation.
+SELECT kind, quantity, unit, unit_price, amount_usd, occurred_at, price_version
+FROM job_costs WHERE generation_id = :generation_id ORDER BY occurred_at LIMIT 50;
+
+-- name: recent
+-- The newest generations, a page at a time, before the given place.
+SELECT * FROM generations
+WHERE (CAST(:kind AS text) IS NULL OR kind = :kind)
+  AND (CAST(:test_only AS boolean) IS NOT TRUE OR request_key IS NOT NULL)
+  AND (CAST(:before_at AS timestamptz) IS NULL OR (created_at, id) < (:before_at, CAST(:before_id AS uuid)))
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: overview
+-- Generations of the last day by where they stand, from the newest 20,000 rows at most.
+SELECT delivery_state, status, count(*) AS n,
+       count(*) FILTER (WHERE kind = 'video') AS videos
+FROM (SELECT delivery_state, status, kind FROM generations
+      WHERE created_at >= :since ORDER BY created_at DESC LIMIT 20000) g
+GROUP BY delivery_state, status;
+
+-- name: needs_person
+-- Deliveries that wait for a person, worst first.
+SELECT * FROM generations
+WHERE delivery_state IN ('needs_attention', 'lost')
+ORDER BY updated_at DESC LIMIT :limit;
+
+-- name: any
+-- Whether there is any generation at all.
+SELECT EXISTS (SELECT 1 FROM generations) AS found;

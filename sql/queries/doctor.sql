@@ -1,0 +1,26 @@
+-- name: login
+-- How the database sees this login: its name, version, and whether row-level security hides rows from it.
+SELECT current_user AS name, current_setting('server_version') AS version,
+       current_setting('server_version_num')::int AS version_num,
+       (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user)
+           OR pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = 'public.generations'::regclass),
+                          'USAGE')
+           OR coalesce((SELECT pg_has_role(current_user, oid, 'USAGE') FROM pg_roles WHERE rolname = 'service_role'),
+                       false) AS sees_all_rows,
+       pg_backend_pid() AS pid;
+
+-- name: applied
+-- The migrations that have been applied.
+SELECT name FROM schema_migrations ORDER BY version;
+
+-- name: findings
+-- What the migrations could not do or left for a person, oldest migration first.
+SELECT code, object, message, remedy FROM migration_findings ORDER BY migration, code, object LIMIT 50;
+
+-- name: pooler
+-- Settings that outlive a transaction behind a session port, and vanish behind a transaction pooler.
+SELECT set_config('application_name', :marker, false) AS marker;
+
+-- name: marker
+-- Whether the session's own setting is still there.
+SELECT current_setting('application_name') AS marker, pg_backend_pid() AS pid;

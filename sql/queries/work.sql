@@ -1,0 +1,99 @@
+-- name: enqueue
+-- Puts a job on the queue in the caller's transaction; nothing when one with the same lock waits already.
+INSERT INTO procrastinate_jobs (queue_name, task_name, priority, queueing_lock, args, scheduled_at)
+VALUES (:queue, :task, :priority, :queueing_lock, CAST(:args AS jsonb), :scheduled_at)
+ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING;
+
+-- name: claim_slot
+-- Claims one slot of a scheduled job; only the first clock gets a row.
+INSERT INTO job_runs (job, slot, enqueued_at) VALUES (:job, :slot, :now)
+ON CONFLICT (job, slot) DO NOTHING
+RETURNING job;
+
+-- name: start_run
+-- Marks a claimed slot as running.
+UPDATE job_runs SET state = 'running', started_at = :now, worker = :worker
+WHERE job = :job AND slot = :slot AND state IN ('enqueued', 'running');
+
+-- name: finish_run
+-- Marks a running slot as ended, with what it did or why it failed.
+UPDATE job_runs SET state = :state, finished_at = :now, items = :items, error = :error
+WHERE job = :job AND slot = :slot AND state = 'running';
+
+-- name: prune_runs
+-- Deletes the history of slots older than the given time, the last 50 of each job kept.
+DELETE FROM job_runs r
+WHERE r.slot < :before
+  AND r.slot < (SELECT max(k.slot) FROM (SELECT slot FROM job_runs WHERE job = r.job
+                                         ORDER BY slot DESC OFFSET 49 LIMIT 1) k);
+
+-- name: beat
+-- Records that a process is alive.
+INSERT INTO process_heartbeats (id, role, host, pid, version, started_at, beat_at)
+VALUES (:id, :role, :host, :pid, :version, :now, :now)
+ON CONFLICT (id) DO UPDATE SET beat_at = EXCLUDED.beat_at;
+
+-- name: processes
+-- Every process that has beaten since the given time, newest beat first.
+SELECT id, role, host, pid, version, started_at, beat_at
+FROM process_heartbeats WHERE beat_at >= :since ORDER BY role, beat_at DESC;
+
+-- name: last_beats
+-- The newest heartbeat of each role, however old.
+SELECT role, max(beat_at) AS beat_at FROM process_heartbeats GROUP BY role;
+
+-- name: prune_beats
+-- Forgets processes that have been silent since the given time.
+DELETE FROM process_heartbeats WHERE beat_at < :before;
+
+-- name: queue_depth
+-- Jobs waiting and running, by queue.
+SELECT queue_name, count(*) FILTER (WHERE status = 'todo') AS waiting,
+       count(*) FILTER (WHERE status = 'doing') AS running
+FROM procrastinate_jobs WHERE status IN ('todo', 'doing') GROUP BY queue_name ORDER BY queue_name;
+
+-- name: prune_jobs
+-- Deletes finished jobs of the queue, a batch at a time.
+DELETE FROM procrastinate_jobs WHERE id IN (
+    SELECT id FROM procrastinate_jobs
+    WHERE status IN ('succeeded', 'failed', 'cancelled', 'aborted') AND id < :keep_from
+    ORDER BY id LIMIT 20000
+);
+
+-- name: newest_job
+-- The highest job id handed out so far.
+SELECT coalesce(max(id), 0) AS id FROM procrastinate_jobs;
+
+-- name: last_runs
+-- For each job its newest slot, its last success and its last failure.
+SELECT j.job, l.slot, l.state, l.started_at, l.finished_at, l.items,
+       s.finished_at AS succeeded_at, f.finished_at AS failed_at, f.error
+FROM unnest(CAST(:jobs AS text[])) AS j(job)
+LEFT JOIN LATERAL (SELECT * FROM job_runs WHERE job = j.job ORDER BY slot DESC LIMIT 1) l ON true
+LEFT JOIN LATERAL (SELECT finished_at FROM job_runs WHERE job = j.job AND state = 'succeeded'
+                   ORDER BY slot DESC LIMIT 1) s ON true
+LEFT JOIN LATERAL (SELECT finished_at, error FROM job_runs WHERE job = j.job AND state = 'failed'
+                   ORDER BY slot DESC LIMIT 1) f ON true
+ORDER BY j.job;
+
+-- name: reserve_calls
+-- Reserves places for calls to a provider, evenly spaced; none when the next free place lies beyond the horizon.
+WITH place AS (
+    SELECT l.key, l.per_second, greatest(l.next_free_at, t.now) AS start, t.now
+    FROM provider_limits l, (SELECT clock_timestamp() AS now) t
+    WHERE l.key = :key FOR UPDATE OF l
+), grant_ AS (
+    SELECT key, per_second, start, now,
+           least(:wanted, greatest(0, floor((:horizon_s - extract(epoch FROM start - now)) * per_second) + 1))::int
+               AS granted
+    FROM place
+)
+UPDATE provider_limits l
+SET next_free_at = g.start + make_interval(secs => (g.granted / g.per_second)::double precision)
+FROM grant_ g WHERE l.key = g.key
+RETURNING g.granted, extract(epoch FROM g.start - g.now)::double precision AS first_in_s,
+          (1 / g.per_second)::double precision AS interval_s;
+
+-- name: define_limit
+-- Makes a provider's limit known; an operator's own figure stays.
+INSERT INTO provider_limits (key, per_second) VALUES (:key, :per_second) ON CONFLICT (key) DO NOTHING;
