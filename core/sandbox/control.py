@@ -1,0 +1,188 @@
+"""The control API: `/_sandbox/…`, for loopback callers that send `X-Sandbox: 1`.
+
+The header keeps web pages out: a browser asks before it sends one of its own to another origin.
+"""
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import StrictBool, StrictFloat, StrictInt, TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from core.sandbox.dials import Dials
+from core.sandbox.faults import FAULTS, MARKER_SYNTAX, BadFault, Rule, choose
+from core.sandbox.service import Sandbox
+from core.sandbox.stats import stats
+from core.sandbox.store import now_ms
+from core.sandbox.tasks import FAILURES, Task
+
+Switch = StrictBool | StrictInt | StrictFloat | Rule
+_SWITCHES: TypeAdapter[dict[str, Switch]] = TypeAdapter(dict[str, Switch])
+LOG_LIMIT = 1000
+
+
+class BadControl(Exception):
+    """A control request that cannot be used; the text says why."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Control:
+    """The control routes of one sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def mount(self) -> Mount:
+        routes = [
+            Route("/faults", _open(self._faults), methods=["GET"]),
+            Route("/faults", _open(self._put_faults), methods=["PUT"]),
+            Route("/settings", _open(self._settings), methods=["GET"]),
+            Route("/settings", _open(self._put_settings), methods=["PUT"]),
+            Route("/tasks/{task_id}", _open(self._task), methods=["GET"]),
+            Route("/tasks/{task_id}/finish", _open(self._finish), methods=["POST"]),
+            Route("/log", _open(self._log), methods=["GET"]),
+            Route("/stats", _open(self._stats), methods=["GET"]),
+            Route("/reset", _open(self._reset), methods=["POST"]),
+        ]
+        return Mount("/_sandbox", routes=routes)
+
+    async def _faults(self, request: Request) -> object:
+        rules = self._sandbox.rules
+        rows = []
+        for fault in FAULTS.values():
+            rule = rules.get(fault.name)
+            rows.append({**asdict(fault), "rule": rule.model_dump() if rule else None})
+        return {"marker": MARKER_SYNTAX, "faults": rows}
+
+    async def _put_faults(self, request: Request) -> object:
+        given = _SWITCHES.validate_python(await _body(request))
+        for name in given:
+            choose(name)
+        rules = {
+            name: rule if isinstance(rule, Rule) else Rule(rate=float(rule))
+            for name, rule in given.items()
+            if rule
+        }
+        self._sandbox.set_rules(rules)
+        return {name: rule.model_dump() for name, rule in rules.items()}
+
+    async def _settings(self, request: Request) -> object:
+        sandbox = self._sandbox
+        return {**sandbox.dials.model_dump(), "credits": sandbox.store.balance(now_ms())}
+
+    async def _put_settings(self, request: Request) -> object:
+        given = await _body(request)
+        balance = given.pop("credits", None)
+        if balance is not None and (
+            isinstance(balance, bool) or not isinstance(balance, int | float) or balance < 0
+        ):
+            raise BadControl("credits must be a number of at least 0")
+        if unknown := given.keys() - Dials.model_fields.keys():
+            known = ", ".join(Dials.model_fields)
+            raise BadControl(f"Unknown: {', '.join(sorted(unknown))}. Known: {known}, credits.")
+        dials = Dials.model_validate({**self._sandbox.dials.model_dump(), **given})
+        self._sandbox.set_dials(dials)
+        if balance is not None:
+            self._sandbox.store.settle(now_ms())
+            self._sandbox.store.set_balance(float(balance))
+        return await self._settings(request)
+
+    def _known(self, request: Request) -> Task:
+        task = self._sandbox.store.task(request.path_params["task_id"])
+        if task is None:
+            raise BadControl(f"No task {request.path_params['task_id']}", 404)
+        return task
+
+    async def _task(self, request: Request) -> object:
+        task = self._known(request)
+        faults = [mark.fault for mark in task.marks]
+        return {"record": self._sandbox.record(task), "fate": dict(task.fate), "marks": faults}
+
+    async def _finish(self, request: Request) -> object:
+        task = self._known(request)
+        given = await _body(request)
+        if unknown := given.keys() - {"fail"}:
+            raise BadControl(f"Unknown: {', '.join(sorted(unknown))}. Known: fail (a failCode).")
+        if task.done(now_ms()):
+            raise BadControl(f"Task {task.id} has already ended", 409)
+        code = str(given["fail"]) if given.get("fail") else None
+        self._sandbox.finish(task, (code, FAILURES.get(code, FAILURES["500"])) if code else None)
+        return {"record": self._sandbox.record(self._known(request))}
+
+    async def _log(self, request: Request) -> object:
+        """Rows oldest first; `next` is the `after` of the following page, or None."""
+        asked = request.query_params
+        wheres = ["id > ?"]
+        values: list[int | str] = [_number(asked.get("after"), 0)]
+        for name in ("kind", "task", "generation"):
+            if wanted := asked.get(name):
+                wheres.append(f"{name} = ?")
+                values.append(wanted)
+        limit = min(_number(asked.get("limit"), LOG_LIMIT), 10 * LOG_LIMIT)
+        rows = self._sandbox.store.select(
+            f"SELECT * FROM log WHERE {' AND '.join(wheres)} ORDER BY id LIMIT ?",  # noqa: S608 - fixed names
+            (*values, limit),
+        )
+        return {"rows": rows, "next": rows[-1]["id"] if len(rows) == limit else None}
+
+    async def _stats(self, request: Request) -> object:
+        return stats(self._sandbox, request.query_params.get("generation"))
+
+    async def _reset(self, request: Request) -> object:
+        self._sandbox.reset()
+        return {"reset": True}
+
+
+def _open(handler: Callable[[Request], Awaitable[object]]) -> Callable[[Request], Awaitable[Response]]:
+    """The handler behind its lock, its mistakes as `{"error": sentence}`."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            _check_caller(request)
+            return JSONResponse(await handler(request))
+        except BadControl as error:
+            return JSONResponse({"error": str(error)}, error.status)
+        except BadFault as error:
+            return JSONResponse({"error": str(error)}, 400)
+        except ValidationError as error:
+            said = [f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors(include_url=False)]
+            return JSONResponse({"error": "; ".join(said)}, 400)
+
+    return endpoint
+
+
+def _check_caller(request: Request) -> None:
+    host = request.client.host if request.client else ""
+    if not host or not ipaddress.ip_address(host).is_loopback:
+        raise BadControl("The control API answers this machine only", 403)
+    if request.headers.get("x-sandbox") != "1":
+        raise BadControl("Send the header X-Sandbox: 1", 403)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    content = await request.body()
+    if not content:
+        return {}
+    try:
+        body = json.loads(content)
+    except ValueError:
+        raise BadControl("The body is not JSON") from None
+    if not isinstance(body, dict):
+        raise BadControl("The body is not a JSON object")
+    return body
+
+
+def _number(text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    if not text.isdecimal():
+        raise BadControl(f"'{text}' is not a whole number")
+    return int(text)

@@ -1,0 +1,172 @@
+"""The sandbox itself: accepts tasks, limits, settles, and knows where its files are."""
+
+import asyncio
+import hashlib
+import hmac
+import time
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.sandbox.dials import Dials
+from core.sandbox.faults import Choice, FaultBook, Place, Rule, Value, chance, rule_choices
+from core.sandbox.models import MODELS
+from core.sandbox.pictures import Pictures
+from core.sandbox.store import Store, now_ms
+from core.sandbox.tasks import FAILURES, Task, callback_body, record
+
+DOWNLOAD_SECONDS = 20 * 60
+DUPLICATE_GAP_MS = 50
+
+
+class Sandbox:
+    """KIE on this machine. Lives in one event loop; nothing here is thread-safe.
+
+    `public_url` is the base of every URL it hands out. `hmac_key` signs callbacks when it is set.
+    """
+
+    def __init__(self, data_dir: Path, *, key: str, public_url: str, hmac_key: str | None = None) -> None:
+        self.key = key
+        self.public_url = public_url.rstrip("/")
+        self.hmac_key = hmac_key
+        self.store = Store(data_dir / "sandbox.sqlite3")
+        self.dials = self.store.dials()
+        self.pictures = Pictures(data_dir / "pictures")
+        self.wake = asyncio.Event()
+        self._creates: deque[float] = deque()
+        self._reads: deque[float] = deque()
+        self.rules: dict[str, Rule] = {}
+        self.book = FaultBook(self.store, self._salt())
+        self.set_rules(self.store.rules(), save=False)
+
+    def close(self) -> None:
+        self.store.close()
+
+    def _salt(self) -> str:
+        return self.store.salt if self.dials.seed is None else f"seed {self.dials.seed}"
+
+    def set_dials(self, dials: Dials) -> None:
+        """Turn the dials, for the tasks and requests to come."""
+        if dials.seed != self.dials.seed:
+            self.dials = dials
+            self.book = FaultBook(self.store, self._salt(), self.book.rules)
+        self.dials = dials
+        self.store.save_dials(dials)
+
+    def set_rules(self, rules: dict[str, Rule], *, save: bool = True) -> None:
+        """Replace the rules; raises BadFault and changes nothing when one cannot hold."""
+        self.book.rules = rule_choices(rules)
+        self.rules = rules
+        if save:
+            self.store.save_rules(rules)
+
+    def reset(self) -> None:
+        """Back to the day of opening: no task, no log, no rule, dials at their defaults."""
+        self.store.wipe()
+        self.set_rules({})
+        self.set_dials(Dials())
+        self._creates.clear()
+        self._reads.clear()
+
+    # Limits
+
+    def may_create(self) -> bool:
+        """Whether the window has room for one more task."""
+        return _room(self._creates, self.dials.creates_per_window, self.dials.window_seconds)
+
+    def may_read(self) -> bool:
+        """Whether this second has room for one more query; counts it if so."""
+        free = _room(self._reads, self.dials.reads_per_second, 1.0)
+        if free and self.dials.reads_per_second:
+            self._reads.append(time.monotonic())
+        return free
+
+    # Tasks
+
+    def accept(self, request: Mapping[str, Any], marks: tuple[Choice, ...]) -> Task:
+        """Create the task that `request` pays for; it is on disk when this returns."""
+        now = now_ms()
+        task_id = self._new_id()
+        fate = self.book.strike(Place.TASK, task_id, marks)
+        duration = self._duration(request["model"], task_id)
+        open_ended = "stuck" in fate or "unknown_state" in fate
+        if "callback_before_answer" in fate:
+            duration = 0
+        task = Task(
+            id=task_id,
+            created=now,
+            duration=duration,
+            finish=None if open_ended else now + duration,
+            request=dict(request),
+            credits=MODELS[request["model"]].price(request["input"]),
+            fate=fate,
+            marks=tuple(mark for mark in marks if {Place.READ, Place.FILE} & set(mark.at)),
+            failure=_failure(fate),
+        )
+        self.store.add(task, _callback_delays(task))
+        self._creates.append(time.monotonic())
+        self.wake.set()
+        return task
+
+    def _new_id(self) -> str:
+        if self.dials.seed is None:
+            return f"task_{uuid.uuid4().hex}"
+        text = f"{self.dials.seed}:{self.store.count_tasks()}"
+        return f"task_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+    def _duration(self, model: str, task_id: str) -> int:
+        seconds = self.dials.video_seconds if MODELS[model].kind == "video" else self.dials.image_seconds
+        swing = (2 * chance(f"duration:{task_id}") - 1) * self.dials.jitter
+        return round(seconds * (1 + swing) * 1000)
+
+    def finish(self, task: Task, failure: tuple[str, str] | None) -> None:
+        """End the task now, whatever held it."""
+        self.store.finish(task.id, now_ms(), failure)
+        self.wake.set()
+
+    # What is said of a task
+
+    def result_url(self, name: str) -> str:
+        return f"{self.public_url}/results/{name}"
+
+    def record(self, task: Task) -> dict[str, Any]:
+        return record(task, now_ms(), self.result_url)
+
+    def callback(self, task: Task) -> dict[str, Any]:
+        now = now_ms()
+        return callback_body(task, now, self.result_url, self.store.balance(now))
+
+    def download_url(self, name: str) -> str:
+        """A URL of the file that ends after 20 minutes."""
+        until = int(time.time()) + DOWNLOAD_SECONDS
+        return f"{self.result_url(name)}?until={until}&signature={self.signature(name, until)}"
+
+    def signature(self, name: str, until: int) -> str:
+        return hmac.new(self.key.encode(), f"{name}:{until}".encode(), hashlib.sha256).hexdigest()
+
+
+def _room(times: deque[float], limit: int, window: float) -> bool:
+    if not limit:
+        times.clear()
+        return True
+    start = time.monotonic() - window
+    while times and times[0] <= start:
+        times.popleft()
+    return len(times) < limit
+
+
+def _failure(fate: Mapping[str, Value]) -> tuple[str, str] | None:
+    if "provider_fail" not in fate:
+        return None
+    code = str(fate["provider_fail"])
+    return code, FAILURES.get(code, FAILURES["500"])
+
+
+def _callback_delays(task: Task) -> list[int]:
+    """When each callback follows the task's end, in ms."""
+    if task.callback_url is None or "callback_lost" in task.fate:
+        return []
+    late = round(float(task.fate.get("callback_late") or 0) * 1000)
+    return [late + n * DUPLICATE_GAP_MS for n in range(int(task.fate.get("callback_duplicate") or 1))]
