@@ -1,0 +1,40 @@
+"""The web process: pages and HTTP API on one port.
+
+`streamlit run app.py`, or `uvicorn app:app` in production. With no DATABASE_URL it brings up the whole
+local stack beside itself.
+"""
+
+from pathlib import Path
+
+import streamlit as st
+from starlette.middleware import Middleware
+from streamlit import config
+
+from core.local.address import WebAddress
+from core.local.lifespan import DEFAULT_PORT, WhileStarting, lifespan
+from core.web.routes import MIDDLEWARE, ROUTES
+from core.web.streamlit_paths import KnownBase
+
+# Streamlit tries so many ports after the default one when nobody chose a port.
+PORTS_TRIED = 100
+
+
+def streamlit_address() -> WebAddress:
+    """The address that `streamlit run` has bound; it moves from a default port that is taken."""
+    host, port = str(config.get_option("server.address")), int(config.get_option("server.port"))
+    chosen = config.is_manually_set("server.port") or not DEFAULT_PORT < port <= DEFAULT_PORT + PORTS_TRIED
+    return WebAddress(
+        host=host,
+        port=port,
+        wanted=port if chosen else DEFAULT_PORT,
+        bound=True,
+        command="STREAMLIT_SERVER_PORT={port} streamlit run app.py",
+    )
+
+
+app = st.App(
+    Path(__file__).parent / "pages" / "navigation.py",
+    routes=ROUTES,
+    middleware=[Middleware(WhileStarting), Middleware(KnownBase), *MIDDLEWARE],
+    lifespan=lifespan(streamlit_address),
+)
