@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import format_datetime
 from functools import lru_cache
 
 from starlette.concurrency import run_in_threadpool
@@ -169,7 +170,7 @@ def _headers(request: Request, reader: LocalReader) -> dict[str, str]:
         "ETag": info.etag,
         "Cache-Control": _ONCE if "exp" in request.query_params else _FOREVER,
         "Accept-Ranges": "bytes",
-        "Last-Modified": info.modified_at.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+        "Last-Modified": format_datetime(info.modified_at, usegmt=True),
         "X-Content-Type-Options": "nosniff",
         "Content-Disposition": f'{"attachment" if download else "inline"}; filename="{name}"',
     }

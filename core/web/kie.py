@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import json
 import re
 import uuid
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from core.deliveries import following, sending, service, tools
 from core.deliveries.models import Callback, Generation
 from core.diagnosis import evidence
 from core.errors import InvalidInput, NotSignedIn
+from core.providers.http import parse_json
 from core.web.auth import actor_of
 from core.work.limiter import Priority
 
@@ -111,9 +111,9 @@ def _check_secret(request: Request, secret: str) -> None:
 
 def _json_object(raw: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise InvalidInput("body", "The callback is not JSON.") from None
+        body = parse_json(raw.decode())
+    except UnicodeDecodeError:
+        body = None
     if not isinstance(body, dict):
         raise InvalidInput("body", "The callback is not a JSON object.")
     return body

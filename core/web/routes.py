@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute, Mount
 
 from core.version import VERSION
 from core.web import answers, files, health, kie
+from core.web.headers import SecurityHeaders
 
 api = FastAPI(
     title="Studio Ops",
@@ -20,4 +21,4 @@ api.include_router(health.router)
 api.include_router(kie.router)
 
 ROUTES: list[BaseRoute] = [Mount("/api", api), *files.routes]
-MIDDLEWARE: list[Middleware] = []
+MIDDLEWARE: list[Middleware] = [Middleware(SecurityHeaders)]
