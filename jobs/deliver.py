@@ -7,4 +7,4 @@ from core.deliveries import following, tools
 
 def run(generation_id: str) -> None:
     """Bring the delivery as far as it gets now; nothing when another worker holds it."""
-    following.advance(UUID(generation_id), tools.current())
+    following.step(UUID(generation_id), tools.current())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from jobs import poll, prune, sweep
+from jobs import adopt, poll, prune, sweep
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ JOBS: dict[str, Scheduled] = {
     for job in (
         Scheduled("poll", timedelta(seconds=1), poll.run),
         Scheduled("sweep", timedelta(seconds=5), sweep.run),
+        Scheduled("adopt", timedelta(hours=1), adopt.run),
         Scheduled("prune", timedelta(hours=1), prune.run),
     )
 }

@@ -32,7 +32,8 @@ def make_app(database_url: str) -> App:
             conninfo=database_url.replace("postgresql+psycopg://", "postgresql://"),
             min_size=2,
             max_size=CONCURRENCY + 2,
-            kwargs={"application_name": "studio-ops worker"},
+            # Each of procrastinate's statements is a transaction of its own: one round trip, not three.
+            kwargs={"application_name": "studio-ops worker", "autocommit": True},
         )
     )
     retry = RetryStrategy(max_attempts=5, exponential_wait=2)

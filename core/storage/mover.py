@@ -45,20 +45,17 @@ def store_stream(
     bucket: str,
     key_for_type: Callable[[FileType], str],
     max_bytes: int = MAX_BYTES,
-    on_progress: Callable[[int], None] | None = None,
 ) -> StoredObject:
     """Read `chunks` to their end and store them under the key that the real type asks for.
 
     Steps: 1. stream into an upload, hashing; 2. compare with `content_length`; 3. tell the type by the
     bytes and look for the format's end; 4. commit. Idempotent for a key that depends on the task alone.
-    `on_progress` gets the bytes so far with every chunk, however slowly they come; what it raises ends
-    the move.
     Raises UnusableFile, StorageError, and whatever reading `chunks` raises; the key is then untouched.
     """
     if content_length is not None and content_length > max_bytes:
         raise _too_large(max_bytes)
     with storage.upload(bucket) as upload:
-        size, digest, head = _receive(chunks, upload, max_bytes, on_progress)
+        size, digest, head = _receive(chunks, upload, max_bytes)
         if content_length is not None and size != content_length:
             raise UnusableFile(
                 f"The file arrived cut off: {size:,} of {content_length:,} bytes.", retryable=True
@@ -75,9 +72,7 @@ def store_stream(
     )
 
 
-def _receive(
-    chunks: Iterable[bytes], upload: Upload, max_bytes: int, on_progress: Callable[[int], None] | None
-) -> tuple[int, str, bytes]:
+def _receive(chunks: Iterable[bytes], upload: Upload, max_bytes: int) -> tuple[int, str, bytes]:
     """Size in bytes, SHA-256 in hex, and the first HEAD_BYTES of what was written."""
     digest, size, head = hashlib.sha256(), 0, b""
     for chunk in chunks:
@@ -88,8 +83,6 @@ def _receive(
             head += chunk[: HEAD_BYTES - len(head)]
         upload.write(chunk)
         digest.update(chunk)
-        if on_progress:
-            on_progress(size)
     return size, digest.hexdigest(), head
 
 

@@ -3,7 +3,7 @@
 INSERT INTO generations (id, user_id, provider, kind, model, prompt, input, status, delivery_state,
                          request_key, next_attempt_at, attempt_priority, created_at, updated_at)
 VALUES (:id, :user_id, :provider, :kind, :model, :prompt, CAST(:input AS jsonb), 'queued', 'intent',
-        :request_key, :now, 1, :now, :now)
+        :request_key, :next_attempt_at, 1, :now, :now)
 ON CONFLICT (request_key) WHERE request_key IS NOT NULL DO NOTHING
 RETURNING *;
 
@@ -32,9 +32,12 @@ WHERE id = :id AND delivery_state = 'intent'
 RETURNING *;
 
 -- name: bind_task
--- Records the provider's task id of a request that was sent; no row when one is bound already.
+-- Records the task id of a request that was sent, due at once when its callback was first; no row when one is bound.
 UPDATE generations
-SET delivery_state = 'awaiting_provider', task_id = :task_id, next_attempt_at = :next_attempt_at,
+SET delivery_state = 'awaiting_provider', task_id = CAST(:task_id AS text),
+    next_attempt_at = CASE WHEN EXISTS (SELECT 1 FROM callback_inbox c WHERE c.generation_id = :id
+                                        AND c.task_id = CAST(:task_id AS text) AND c.handled_at IS NULL)
+                           THEN CAST(:now AS timestamptz) ELSE CAST(:next_attempt_at AS timestamptz) END,
     attempt_priority = 2, lease_until = NULL, lease_token = NULL, attempt = 0,
     failure_category = NULL, failure_code = NULL, failure_message = NULL, updated_at = :now
 WHERE id = :id AND delivery_state IN ('sending', 'needs_attention') AND task_id IS NULL
@@ -81,6 +84,15 @@ WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_del
   AND next_attempt_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
 ORDER BY attempt_priority, next_attempt_at LIMIT :limit;
 
+-- name: adopt
+-- Follows rows of other systems that the trigger did not see, among those made since the given time.
+UPDATE generations g
+SET delivery_state = d.state, updated_at = :now,
+    next_attempt_at = CASE WHEN d.state IN ('awaiting_provider', 'awaiting_delivery') THEN CAST(:now AS timestamptz) END
+FROM (SELECT id, generation_delivery_state(provider::text, status::text, task_id::text, asset_url::text) AS state
+      FROM generations WHERE created_at >= :since AND delivery_state IS NULL) d
+WHERE g.id = d.id AND d.state IS NOT NULL AND g.delivery_state IS NULL;
+
 -- name: renew_lease
 -- Keeps a row while its file streams; no row when another worker has taken it over.
 UPDATE generations SET lease_until = :lease_until WHERE id = :id AND lease_token = :token RETURNING id;
@@ -92,33 +104,83 @@ SET next_attempt_at = :next_attempt_at, lease_until = NULL, lease_token = NULL, 
 WHERE id = :id AND lease_token = :token;
 
 -- name: polled
--- Records what the provider said of a task that is not finished, and when to ask again.
-UPDATE generations
-SET provider_state = coalesce(:provider_state, provider_state), provider_read_at = :now,
-    status = coalesce(:status, status), next_attempt_at = :next_attempt_at, attempt_priority = 2,
-    lease_until = NULL, lease_token = NULL, updated_at = :now
-WHERE id = :id AND lease_token = :token AND delivery_state = 'awaiting_provider'
-RETURNING id;
+-- Records what the provider said of an unfinished task, and when to ask again; who hurried it meanwhile stays heard.
+WITH moved AS (
+    UPDATE generations
+    SET delivery_state = 'awaiting_provider',
+        provider_state = coalesce(:provider_state, provider_state), provider_read_at = :now,
+        status = coalesce(:status, status),
+        next_attempt_at = CASE WHEN next_attempt_at > :asked_at THEN least(next_attempt_at, :next_attempt_at)
+                               ELSE :next_attempt_at END,
+        attempt_priority = CASE WHEN next_attempt_at > :asked_at THEN attempt_priority ELSE 2 END,
+        lease_until = NULL, lease_token = NULL, updated_at = :now
+    WHERE id = :id AND lease_token = :token AND delivery_state IN ('awaiting_provider', 'awaiting_delivery')
+    RETURNING id
+)
+INSERT INTO delivery_events (generation_id, at, request_id, kind, attempt, duration_ms, bytes, error_category, words, detail)
+SELECT moved.id, :now, CAST(:request_id AS text), e.kind, e.attempt, e.duration_ms, e.bytes, e.error_category, e.words,
+       e.detail
+FROM moved, jsonb_to_recordset(CAST(:events AS jsonb))
+     AS e(n int, kind text, attempt int, duration_ms int, bytes bigint, error_category text, words text, detail jsonb)
+ORDER BY e.n;
 
 -- name: ready
--- Records that the provider finished and where its temporary files are; the lease stays.
-UPDATE generations
-SET delivery_state = 'awaiting_delivery', status = 'generating', provider_state = :provider_state,
-    provider_read_at = :now, result_expires_at = :result_expires_at, next_attempt_at = :now, attempt = 0,
-    result_urls = (jsonb_populate_record(NULL::generations,
-                   jsonb_build_object('result_urls', CAST(:result_urls AS jsonb)))).result_urls,
-    updated_at = :now
-WHERE id = :id AND lease_token = :token AND delivery_state IN ('awaiting_provider', 'awaiting_delivery')
-RETURNING *;
+-- Records that the provider finished, where its temporary files are, and what a task of ours cost, once; the lease stays.
+WITH moved AS (
+    UPDATE generations
+    SET delivery_state = 'awaiting_delivery', status = 'generating', provider_state = :provider_state,
+        provider_read_at = :now, result_expires_at = :result_expires_at, next_attempt_at = :now, attempt = 0,
+        result_urls = (jsonb_populate_record(NULL::generations,
+                       jsonb_build_object('result_urls', CAST(:result_urls AS jsonb)))).result_urls,
+        updated_at = :now
+    WHERE id = :id AND lease_token = :token AND delivery_state IN ('awaiting_provider', 'awaiting_delivery')
+    RETURNING *
+), noted AS (
+    INSERT INTO delivery_events (generation_id, at, request_id, kind, attempt, duration_ms, bytes, error_category, words, detail)
+    SELECT moved.id, :now, CAST(:request_id AS text), e.kind, e.attempt, e.duration_ms, e.bytes, e.error_category, e.words,
+           e.detail
+    FROM moved, jsonb_to_recordset(CAST(:events AS jsonb))
+         AS e(n int, kind text, attempt int, duration_ms int, bytes bigint, error_category text, words text, detail jsonb)
+    ORDER BY e.n
+), charged AS (
+    INSERT INTO job_costs (kind, provider, service, model, user_id, generation_id, stage, quantity, unit,
+                           unit_price, price_version, amount_usd, occurred_at, source_key)
+    SELECT 'settle', 'kie', 'generation', moved.model, moved.user_id, moved.id, 'generate', c.quantity, c.unit,
+           c.unit_price, c.price_version, c.amount_usd, :now, c.source_key
+    FROM moved, jsonb_to_recordset(CAST(:costs AS jsonb)) AS c(quantity numeric, unit text, unit_price numeric,
+                                                               price_version text, amount_usd numeric, source_key text)
+    ON CONFLICT (source_key) WHERE source_key IS NOT NULL DO NOTHING
+)
+SELECT * FROM moved;
 
 -- name: delivered
--- Records the permanent file; only the holder of the lease, once.
-UPDATE generations
-SET delivery_state = 'delivered', status = 'success', asset_url = :asset_url, delivered_at = :now,
-    next_attempt_at = NULL, lease_until = NULL, lease_token = NULL,
-    failure_category = NULL, failure_code = NULL, failure_message = NULL, updated_at = :now
-WHERE id = :id AND lease_token = :token AND delivery_state = 'awaiting_delivery'
-RETURNING id;
+-- Records the permanent files and the end of the delivery in one statement; only the holder of the lease, once.
+WITH moved AS (
+    UPDATE generations
+    SET delivery_state = 'delivered', status = 'success', asset_url = :asset_url, delivered_at = :now,
+        next_attempt_at = NULL, lease_until = NULL, lease_token = NULL,
+        failure_category = NULL, failure_code = NULL, failure_message = NULL, updated_at = :now
+    WHERE id = :id AND lease_token = :token AND delivery_state = 'awaiting_delivery'
+    RETURNING id
+), kept AS (
+    INSERT INTO stored_files (bucket, path, generation_id, n, bytes, sha256, content_type, url, stored_at)
+    SELECT f.bucket, f.path, moved.id, f.n, f.bytes, f.sha256, f.content_type, f.url, :now
+    FROM moved, jsonb_to_recordset(CAST(:files AS jsonb))
+         AS f(bucket text, path text, n int, bytes bigint, sha256 text, content_type text, url text)
+    ON CONFLICT (bucket, path) DO UPDATE
+    SET bytes = EXCLUDED.bytes, sha256 = EXCLUDED.sha256, content_type = EXCLUDED.content_type, url = EXCLUDED.url
+), noted AS (
+    INSERT INTO delivery_events (generation_id, at, request_id, kind, attempt, duration_ms, bytes, error_category, words, detail)
+    SELECT moved.id, :now, CAST(:request_id AS text), e.kind, e.attempt, e.duration_ms, e.bytes, e.error_category, e.words,
+           e.detail
+    FROM moved, jsonb_to_recordset(CAST(:events AS jsonb))
+         AS e(n int, kind text, attempt int, duration_ms int, bytes bigint, error_category text, words text, detail jsonb)
+    ORDER BY e.n
+), answered AS (
+    UPDATE callback_inbox c SET handled_at = :now, outcome = 'delivered' FROM moved
+    WHERE c.handled_at IS NULL AND c.provider = 'kie' AND c.generation_id = moved.id
+)
+SELECT id FROM moved;
 
 -- name: retry_download
 -- Records a failed download and when to try again.
@@ -192,21 +254,6 @@ INSERT INTO delivery_events (generation_id, at, kind, attempt, duration_ms, byte
 VALUES (:generation_id, :at, :kind, :attempt, :duration_ms, :bytes, :error_category, :words,
         CAST(:detail AS jsonb), :request_id);
 
--- name: add_file
--- Records a stored file; storing the same file again changes nothing that counts.
-INSERT INTO stored_files (bucket, path, generation_id, n, bytes, sha256, content_type, url, stored_at)
-VALUES (:bucket, :path, :generation_id, :n, :bytes, :sha256, :content_type, :url, :now)
-ON CONFLICT (bucket, path) DO UPDATE
-SET bytes = EXCLUDED.bytes, sha256 = EXCLUDED.sha256, content_type = EXCLUDED.content_type, url = EXCLUDED.url;
-
--- name: add_cost
--- Writes what a delivered generation of ours cost, once.
-INSERT INTO job_costs (kind, provider, service, model, user_id, generation_id, stage, quantity, unit,
-                       unit_price, price_version, amount_usd, occurred_at, source_key)
-VALUES ('settle', 'kie', 'generation', :model, :user_id, :generation_id, 'generate', :quantity, :unit,
-        :unit_price, :price_version, :amount_usd, :now, :source_key)
-ON CONFLICT (source_key) WHERE source_key IS NOT NULL DO NOTHING;
-
 -- name: receive_callback
 -- Records a callback once by the hash of its body, and makes its delivery due now with a job; a repeat only counts.
 WITH target AS (
@@ -217,9 +264,12 @@ WITH target AS (
          ORDER BY created_at DESC, id DESC LIMIT 1)
     ) found ORDER BY rank LIMIT 1
 ), received AS (
-    INSERT INTO callback_inbox (provider, body_sha256, task_id, generation_id, received_at, body, signed)
+    INSERT INTO callback_inbox (provider, body_sha256, task_id, generation_id, received_at, body, signed,
+                                handled_at, outcome)
     SELECT 'kie', CAST(:body_sha256 AS text), CAST(:task_id AS text), id, CAST(:now AS timestamptz),
-           CAST(:body AS jsonb), CAST(:signed AS boolean)
+           CAST(:body AS jsonb), CAST(:signed AS boolean),
+           CASE WHEN delivery_state = 'delivered' THEN CAST(:now AS timestamptz) END,
+           CASE WHEN delivery_state = 'delivered' THEN 'delivered' END
     FROM target
     ON CONFLICT (provider, body_sha256) DO UPDATE SET duplicates = callback_inbox.duplicates + 1
     RETURNING duplicates
@@ -230,8 +280,9 @@ WITH target AS (
     SELECT id, CAST(:now AS timestamptz), 'callback', CAST(:detail AS jsonb), CAST(:request_id AS text) FROM fresh
 ), hurried AS (
     UPDATE generations g
-    SET delivery_state = CASE WHEN g.delivery_state IN ('failed', 'lost') THEN 'awaiting_provider'
-                              ELSE g.delivery_state END,
+    SET delivery_state = CASE WHEN g.delivery_state IN ('failed', 'lost')
+                                   OR (g.delivery_state = 'needs_attention' AND g.task_id IS NOT NULL)
+                              THEN 'awaiting_provider' ELSE g.delivery_state END,
         status = CASE WHEN g.delivery_state IN ('failed', 'lost') THEN 'generating' ELSE g.status END,
         next_attempt_at = :now, attempt_priority = least(g.attempt_priority, 1), updated_at = :now
     FROM fresh
@@ -258,9 +309,10 @@ UPDATE callback_inbox SET handled_at = :now, outcome = :outcome
 WHERE handled_at IS NULL AND provider = 'kie' AND generation_id = :generation_id;
 
 -- name: timeline
--- The steps of one delivery, oldest first.
+-- The newest steps of one delivery, oldest first.
 SELECT at, kind, attempt, duration_ms, bytes, error_category, words, detail, request_id
-FROM delivery_events WHERE generation_id = :generation_id ORDER BY id LIMIT :limit;
+FROM (SELECT * FROM delivery_events WHERE generation_id = :generation_id ORDER BY id DESC LIMIT :limit) newest
+ORDER BY id;
 
 -- name: files
 -- The stored files of one generation, in order.
@@ -286,12 +338,17 @@ WHERE (CAST(:kind AS text) IS NULL OR kind = :kind)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: overview
--- Generations of the last day by where they stand, from the newest 20,000 rows at most.
-SELECT delivery_state, status, count(*) AS n,
-       count(*) FILTER (WHERE kind = 'video') AS videos
-FROM (SELECT delivery_state, status, kind FROM generations
+-- Generations since the given time by where they stand.
+SELECT delivery_state, count(*) AS n FROM generations WHERE created_at >= :since GROUP BY delivery_state;
+
+-- name: hourly
+-- What became of the last day's generations by the hour they were begun, from the newest 20,000 rows at most.
+SELECT date_trunc('hour', created_at) AS hour,
+       count(*) FILTER (WHERE delivery_state = 'delivered') AS delivered,
+       count(*) FILTER (WHERE delivery_state IN ('failed', 'lost', 'needs_attention')) AS not_delivered
+FROM (SELECT created_at, delivery_state FROM generations
       WHERE created_at >= :since ORDER BY created_at DESC LIMIT 20000) g
-GROUP BY delivery_state, status;
+GROUP BY 1;
 
 -- name: needs_person
 -- Deliveries that wait for a person, worst first.

@@ -14,8 +14,8 @@ SELECT current_user AS name, current_setting('server_version') AS version,
 SELECT name FROM schema_migrations ORDER BY version;
 
 -- name: findings
--- What the migrations could not do or left for a person, oldest migration first.
-SELECT code, object, message, remedy FROM migration_findings ORDER BY migration, code, object LIMIT 50;
+-- What the migrations left for a person to do, oldest migration first.
+SELECT code, object, message, remedy FROM migration_findings WHERE is_open ORDER BY migration, code, object LIMIT 50;
 
 -- name: pooler
 -- Settings that outlive a transaction behind a session port, and vanish behind a transaction pooler.

@@ -64,6 +64,16 @@ DELETE FROM procrastinate_jobs WHERE id IN (
 -- The highest job id handed out so far.
 SELECT coalesce(max(id), 0) AS id FROM procrastinate_jobs;
 
+-- name: known_jobs
+-- Every job that has a slot, found by a skip scan of the key.
+WITH RECURSIVE known AS (
+    (SELECT job FROM job_runs ORDER BY job LIMIT 1)
+    UNION ALL
+    SELECT (SELECT r.job FROM job_runs r WHERE r.job > k.job ORDER BY r.job LIMIT 1)
+    FROM known k WHERE k.job IS NOT NULL
+)
+SELECT job FROM known WHERE job IS NOT NULL ORDER BY job;
+
 -- name: last_runs
 -- For each job its newest slot, its last success and its last failure.
 SELECT j.job, l.slot, l.state, l.started_at, l.finished_at, l.items,
