@@ -86,6 +86,19 @@ def configure(process: str, level: int = logging.INFO) -> None:
     root.setLevel(level)
     for chatty in ("httpx", "httpcore", "apscheduler", "procrastinate"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # uvicorn prints its requests itself, query strings and the secrets in them included.
+    for own in ("uvicorn", "uvicorn.access", "uvicorn.error"):
+        logging.getLogger(own).handlers = []
+        logging.getLogger(own).propagate = True
+    logging.getLogger("uvicorn.access").addFilter(_worth_a_line)
+
+
+def _worth_a_line(record: logging.LogRecord) -> bool:
+    """Not a page's dozens of scripts and fonts that went well; the API, and whatever failed."""
+    if not isinstance(record.args, tuple) or len(record.args) != 5:
+        return True
+    path, status = str(record.args[2]), record.args[4]
+    return path.startswith("/api/") or not isinstance(status, int) or status >= 400
 
 
 def _name_process(process: str) -> Any:

@@ -75,7 +75,7 @@ def _flux_price(values: Mapping[str, Any]) -> Decimal:
 
 
 def _kling_price(values: Mapping[str, Any]) -> Decimal:
-    five_seconds = Decimal("0.55") if values.get("sound") else Decimal("0.28")
+    five_seconds = Decimal("0.55") if values.get("sound") else Decimal("0.275")
     return five_seconds * (2 if values.get("duration") == "10" else 1)
 
 
@@ -96,7 +96,7 @@ _KLING_SOUND = Field("sound", "flag", "Sound", default=False)
 _KLING_DURATION = Field("duration", "choice", "Duration in seconds", default="5", choices=("5", "10"))
 
 _FLUX_SOURCE = "second-hand: $0.025 an image at 1K, $0.035 at 2K"
-_KLING_SOURCE = "second-hand: $0.28 for 5 s, $0.55 with sound, twice that for 10 s"
+_KLING_SOURCE = "second-hand: $0.275 for 5 s, $0.55 with sound, twice that for 10 s"
 
 MODELS: tuple[Model, ...] = (
     Model(

@@ -106,9 +106,9 @@ def test_aliases_lead_to_the_model_and_belong_to_one() -> None:
         (FLUX, {"prompt": "abc"}, "0.025"),
         (FLUX, {"prompt": "abc", "resolution": "2K"}, "0.035"),
         (FLUX_IMAGES, {"prompt": "abc", "input_urls": [URL]}, "0.025"),
-        (KLING, {"prompt": "x"}, "0.28"),
+        (KLING, {"prompt": "x"}, "0.275"),
         (KLING, {"prompt": "x", "sound": True}, "0.55"),
-        (KLING, {"prompt": "x", "duration": "10"}, "0.56"),
+        (KLING, {"prompt": "x", "duration": "10"}, "0.55"),
         (KLING_IMAGE, {"prompt": "x", "image_urls": [URL], "duration": "10", "sound": True}, "1.10"),
     ],
 )

@@ -1,0 +1,151 @@
+"""The Overview's panels: a head, what it says in a number or a word, and the lines behind it."""
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from html import escape
+from urllib.parse import urlsplit
+
+import streamlit as st
+
+from core import version
+from core.access import Actor
+from core.deliveries import views
+from core.deliveries.models import DeliveryState
+from core.settings import Settings
+from core.work import runs
+from pages.components import formats, times
+from pages.components.look import facts_html
+from pages.components.states import LOOKS, Look, pill_html
+
+TARGET = 0.98
+IN_FLIGHT = Look("In flight", "autorenew", "working", "Not at its end yet.")
+
+
+def _head(name: str, aside: str) -> str:
+    return (
+        f'<div class="so-panel-head"><b>{escape(name)}</b>'
+        f'<span class="so-quiet so-small">{escape(aside)}</span></div>'
+    )
+
+
+def delivery(actor: Actor, now: datetime, zone: tzinfo) -> None:
+    """The last 24 hours of deliveries: the success rate, its parts, and its course by the hour."""
+    counts = views.counts(actor, now)
+    meaning = "Delivered ÷ (delivered + failed + lost). What is in flight or needs attention is not in it."
+    if counts.success_rate is None:
+        rate_html = '<div class="so-quiet">No generation has come to its end yet.</div>'
+    else:
+        rate_html = (
+            f'<div class="so-row" title="{escape(meaning)}">'
+            f'<span class="so-big">{formats.percent(counts.success_rate)}</span>'
+            f'<span class="so-quiet">delivered, the target is {formats.percent(TARGET)}</span></div>'
+        )
+    lines = [
+        (LOOKS[DeliveryState.DELIVERED], counts.delivered),
+        (IN_FLIGHT, counts.in_flight),
+        (LOOKS[DeliveryState.FAILED], counts.failed),
+        (LOOKS[DeliveryState.LOST], counts.lost),
+        (LOOKS[DeliveryState.NEEDS_ATTENTION], counts.needs_attention),
+    ]
+    parts = "".join(
+        f'<span class="so-row so-nowrap">{pill_html(look)}'
+        f' <b class="so-number">{formats.count(number)}</b></span>'
+        for look, number in lines
+        if number
+    )
+    st.html(
+        _head("Delivery", "last 24 hours")
+        + rate_html
+        + _bars_html(views.hourly(actor, now), zone)
+        + f'<div class="so-row so-parts">{parts}</div>'
+    )
+
+
+def _bars_html(hours: Sequence[views.Hour], zone: tzinfo) -> str:
+    """A bar an hour, on a common scale; hovering tells its numbers."""
+    most = max((hour.delivered + hour.not_delivered for hour in hours), default=0)
+    if not most:
+        return ""
+    bars = []
+    for hour in hours:
+        start = hour.start.astimezone(zone)
+        told = f"{start:%H:%M}: {hour.delivered} delivered, {hour.not_delivered} not"
+        stack = "".join(
+            f'<i class="{name}" style="height:{max(6, round(100 * number / most))}%"></i>'
+            for name, number in (("so-not", hour.not_delivered), ("so-yes", hour.delivered))
+            if number
+        )
+        bars.append(f'<div class="so-bar" title="{escape(told)}">{stack}</div>')
+    return (
+        f'<div class="so-bars" role="img" aria-label="Generations by the hour, at most {most} in one">'
+        f"{''.join(bars)}</div>"
+        '<div class="so-bars-scale"><span>a day ago</span>'
+        f"<span>by the hour, at most {formats.count(most)}</span><span>now</span></div>"
+    )
+
+
+def machinery(now: datetime, zone: tzinfo) -> None:
+    """Who is alive, what waits, and when each job last succeeded."""
+    alive = runs.liveness(now)
+    facts = [(role.capitalize(), _alive_html(role, alive, now, zone)) for role in runs.ROLES]
+    facts.append(("Queue", _queue_html()))
+    jobs = runs.last_runs(runs.known_jobs())
+    facts.extend((f"{job['job']} job", _job_html(job, now, zone)) for job in jobs)
+    st.html(_head("Machinery", "clock, worker, jobs") + facts_html(facts))
+
+
+def _alive_html(role: str, alive: runs.Liveness, now: datetime, zone: tzinfo) -> str:
+    there = [process for process in alive.processes if process.role == role]
+    if not there:
+        heard = times.ago_html(alive.last_beat[role], now, zone)
+        return f'<span class="so-bad"><i class="so-dot"></i></span>not alive · {heard}'
+    many = f"{len(there)} alive" if len(there) > 1 else "alive"
+    heard = times.ago_html(there[0].beat_at, now, zone)
+    return f'<span class="so-good"><i class="so-dot"></i></span>{many} · {heard}'
+
+
+def _queue_html() -> str:
+    waiting = running = 0
+    for queue in runs.queue_depth():
+        waiting += int(str(queue["waiting"]))
+        running += int(str(queue["running"]))
+    if not waiting and not running:
+        return "empty"
+    return f"{formats.count(waiting)} waiting, {formats.count(running)} at work"
+
+
+def _job_html(job: dict[str, object], now: datetime, zone: tzinfo) -> str:
+    succeeded = job["succeeded_at"]
+    if not isinstance(succeeded, datetime):
+        return "has not succeeded yet"
+    return f"succeeded {times.ago_html(succeeded, now, zone)}"
+
+
+def running(settings: Settings) -> None:
+    """What this Studio Ops is made of."""
+    st.html(_head("What runs", f"version {version.VERSION}") + facts_html(running_facts(settings)))
+
+
+def running_facts(settings: Settings) -> list[tuple[str, str]]:
+    """Profile, database, provider and storage in words; never a secret. The values are HTML."""
+    local = settings.profile == "local"
+    return [
+        ("Profile", "local, on this machine" if local else "configured"),
+        (
+            "Database",
+            escape(_place(settings.database_url.get_secret_value() if settings.database_url else "")),
+        ),
+        (
+            "Provider",
+            "sandbox in place of KIE"
+            if settings.local_stack
+            else f"KIE, {escape(urlsplit(settings.kie_base_url).hostname or '')}",
+        ),
+        ("Storage", "a folder of this machine"),
+        ("Address", escape(settings.public_base_url)),
+    ]
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"Postgres, {parts.hostname or 'a socket'}{f':{parts.port}' if parts.port else ''}"

@@ -1,0 +1,119 @@
+"""The one table of pages, and the frame around each of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import streamlit as st
+
+from core.access import Actor, Role
+from core.local import stack
+from pages.components import banner, errors, look
+from pages.components.actor import current_actor
+
+EVERYONE = frozenset(Role)
+
+
+@dataclass(frozen=True)
+class PageEntry:
+    """One page: where it stands in the sidebar, what it is called, where it lives, who may see it.
+
+    `file` is relative to this folder; the first entry is the one at `/`.
+    """
+
+    section: str
+    title: str
+    icon: str
+    url_path: str
+    file: str
+    question: str
+    roles: frozenset[Role]
+
+
+PAGES: tuple[PageEntry, ...] = (
+    PageEntry(
+        section="Now",
+        title="Overview",
+        icon="space_dashboard",
+        url_path="overview",
+        file="overview.py",
+        question="Is anything on fire, and what first?",
+        roles=EVERYONE,
+    ),
+    PageEntry(
+        section="Make",
+        title="Test generation",
+        icon="science",
+        url_path="test_generation",
+        file="test_generation.py",
+        question="Does this model work today?",
+        roles=EVERYONE,
+    ),
+)
+
+
+def pages_of(actor: Actor) -> Sequence[PageEntry]:
+    """The pages that one of the actor's roles may see."""
+    return [entry for entry in PAGES if entry.roles & actor.roles]
+
+
+def _navigation(entries: Sequence[PageEntry], *, shown: bool) -> st.Page:
+    grouped: dict[str, list[st.Page]] = {}
+    for entry in entries:
+        page = st.Page(
+            entry.file,
+            title=entry.title,
+            icon=f":material/{entry.icon}:",
+            url_path=entry.url_path,
+            default=entry is PAGES[0],
+            help=entry.question,
+        )
+        grouped.setdefault(entry.section, []).append(page)
+    return st.navigation(grouped, position="sidebar" if shown else "hidden")
+
+
+def _starting(status: stack.StackStatus) -> None:
+    """The page while the local stack is on its way, or has failed to come up."""
+    if status.phase == "failed":
+        st.html(look.notice_html("bad", "error", "Studio Ops could not start", escape(status.message)))
+        st.button("Look again", icon=":material/refresh:")
+        return
+    st.html(look.notice_html("waiting", "hourglass_top", "Studio Ops is starting", escape(status.message)))
+    st.fragment(_look_again, run_every=1)()
+
+
+def _look_again() -> None:
+    if stack.progress() is None:
+        st.rerun()
+
+
+def _closed() -> None:
+    st.html(
+        look.notice_html(
+            "waiting", "lock", "Sign-in is not available yet in this version, so the pages stay closed."
+        )
+    )
+
+
+def main() -> None:
+    """Draw the page that the address names, inside its frame."""
+    st.set_page_config(page_title="Studio Ops", page_icon=look.FAVICON, layout="wide")
+    look.stylesheet()
+    st.logo(look.LOGO, size="large", icon_image=look.MARK)
+    with errors.guarded("navigation"):
+        starting = stack.progress() is not None
+        actor = None if starting else current_actor()
+        page = _navigation(pages_of(actor) if actor else PAGES, shown=actor is not None)
+        st.set_page_config(page_title=f"{page.title} · Studio Ops")
+        with st.container(key="so-page"):
+            if starting:
+                _starting(stack.status())
+            elif actor is None:
+                _closed()
+            else:
+                banner.show()
+                page.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Overview: is anything on fire, and what first?"""
+
+import streamlit as st
+
+from core import settings
+from core.deliveries import views
+from pages.components import banner, errors, look, panels, tasks, times
+from pages.components.actor import the_actor
+
+REFRESH_S = 10
+
+actor = the_actor()
+
+
+def first_day() -> None:
+    """What an empty product says: what to do first."""
+    with st.container(border=True, horizontal_alignment="center", key="so-first-day"):
+        st.html(
+            look.welcome_html(
+                "science",
+                "Nothing has been generated yet",
+                "Begin with a test: press one button, watch every step, and see the picture delivered.",
+            )
+        )
+        if st.button("Make the first test", type="primary", icon=":material/arrow_forward:"):
+            st.switch_page("test_generation.py")
+
+
+def now_and_panels() -> None:
+    """Everything that changes by itself."""
+    with errors.guarded("overview"):
+        now, zone = times.now(), times.viewer_zone()
+        empty = not views.any_generation()
+        refresh = "refreshed every 10 s" if st.session_state["overview-live"] else "paused"
+        st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)}, {refresh}</div>')
+        if empty:
+            first_day()
+        else:
+            with st.container(border=True, gap="small"):
+                look.section("What needs a person now")
+                tasks.show(tasks.gather(actor, now, zone), something_else=banner.names_something(now))
+        with st.grid(3, min_column_width=270):
+            with st.container(border=True, height="stretch"):
+                panels.delivery(actor, now, zone)
+            with st.container(border=True, height="stretch"):
+                panels.machinery(now, zone)
+            with st.container(border=True, height="stretch"):
+                panels.running(settings.current())
+
+
+with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+    look.title("Overview", "Is anything on fire, and what first?")
+    live = st.toggle("Refresh by itself", value=True, key="overview-live", persist_state="session")
+st.fragment(now_and_panels, run_every=REFRESH_S if live else None)()

@@ -1,0 +1,26 @@
+"""Test generation: does this model work today?"""
+
+import streamlit as st
+
+from pages.components import errors, history, look, model_form, quick_tests, result
+from pages.components.actor import the_actor
+from pages.components.chosen import chosen
+
+actor = the_actor()
+
+look.title("Test generation", "Does this model work today?")
+with st.container(key="so-workbench"):
+    making, seeing = st.columns([5, 7], gap="medium")
+with making:
+    with st.container(key="so-quick"):
+        quick_tests.show(actor)
+    with st.container(border=True):
+        model_form.show(actor)
+with (
+    seeing,
+    errors.guarded("result"),
+    st.container(key="so-result" if chosen() else "so-no-result"),
+):
+    result.show(actor)
+with making, errors.guarded("history"):
+    history.show(actor)

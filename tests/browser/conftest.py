@@ -1,0 +1,221 @@
+"""The real product, started by its one command, in a real browser."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import psycopg
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, sync_playwright
+
+from core import settings
+from core.local import postgres, stack
+from core.settings import ROOT
+from tests.conftest import free_port
+
+PATIENCE_S = 60.0
+# Chromium itself would call home; nothing here may.
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+    "--mute-audio",
+]
+
+
+@dataclass(frozen=True)
+class Product:
+    """The product as it runs for the whole session."""
+
+    url: str
+    sandbox_url: str
+    database_url: str
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What the database says."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def empty(self) -> None:
+        """As on the first day."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            connection.execute("TRUNCATE generations, delivery_events, stored_files")
+
+    def finish(self) -> None:
+        """Have the sandbox finish the only generation's task."""
+        [(task_id,)] = self.rows("SELECT task_id FROM generations WHERE task_id IS NOT NULL")
+        url = f"{self.sandbox_url}/_sandbox/tasks/{task_id}/finish"
+        httpx.post(url, json={}, headers={"X-Sandbox": "1"}).raise_for_status()
+
+    def pace(self, **seconds: float) -> None:
+        """How long the sandbox takes for an image and a video."""
+        url = f"{self.sandbox_url}/_sandbox/settings"
+        httpx.put(url, json=seconds, headers={"X-Sandbox": "1"}).raise_for_status()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for `condition`; an AssertionError says `what` did not come."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def product() -> Iterator[Product]:
+    """`streamlit run app.py` with nothing configured, in a data folder of its own."""
+    with postgres.temporary_folder() as place:
+        port = free_port()
+        environment = {
+            name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}
+        } | {"STUDIO_OPS_DATA_DIR": str(place / "data"), "STREAMLIT_SERVER_PORT": str(port)}
+        said = place / "said.log"
+        with said.open("wb") as output:
+            web = subprocess.Popen(
+                [sys.executable, "-m", "streamlit", "run", "app.py"],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield _ready(f"http://127.0.0.1:{port}", web, place / "data", said)
+        finally:
+            web.send_signal(signal.SIGINT)
+            try:
+                web.wait(PATIENCE_S)
+            finally:
+                web.kill()
+                web.wait()
+
+
+def _ready(url: str, web: subprocess.Popen[bytes], place: Path, said: Path) -> Product:
+    def answers() -> bool:
+        assert web.poll() is None, f"the product ended: {said.read_text(errors='replace')}"
+        try:
+            return httpx.get(f"{url}/api/health").is_success
+        except httpx.TransportError:
+            return False
+
+    until(answers, "the product answers")
+    attached = settings.load({"STUDIO_OPS_DATA_DIR": str(place)})
+    until(lambda: bool(stack.attach(attached)), "the stack says where its parts are")
+    environment = stack.attach(attached) or {}
+    product = Product(url, environment["STUDIO_OPS_LOCAL_STACK"], environment["DATABASE_URL"])
+    alive = "SELECT count(DISTINCT role) FROM process_heartbeats"
+    until(lambda: product.rows(alive) == [(2,)], "clock and worker are alive")
+    return product
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """Debian's Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+    browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+    yield browser
+    browser.close()
+
+
+@dataclass
+class Tab:
+    """A browser tab on the product, and what went wrong in it."""
+
+    page: Page
+    product: Product
+    faults: list[str] = field(default_factory=list)
+
+    def open(self, path: str = "/") -> None:
+        """Go there, and wait until the page is drawn."""
+        self.page.goto(self.product.url + path)
+        self.page.locator("h1").first.wait_for()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the script has run."""
+        self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=False).first
+
+    def prompt(self) -> Locator:
+        return self.page.get_by_role("textbox", name="Prompt")
+
+    def delivered(self) -> Locator:
+        """The delivered picture or film, once it is there."""
+        shown = self.page.locator(".so-result img, .so-result video, .so-result > video").first
+        shown.wait_for(timeout=PATIENCE_S * 1000)
+        return shown
+
+    def evaluate(self, script: str) -> Any:
+        return self.page.evaluate(script)
+
+
+class OpenTab(Protocol):
+    def __call__(self, *, width: int = 1280, height: int = 800, dark: bool = False) -> Tab: ...
+
+
+@pytest.fixture
+def open_tab(browser: Browser, product: Product) -> Iterator[OpenTab]:
+    """Opens tabs, each with a session of its own; none may log an error or reach outside."""
+    product.empty()
+    product.pace(image_seconds=1.5, video_seconds=2.5)
+    opened: list[tuple[BrowserContext, Tab]] = []
+
+    def open_one(*, width: int = 1280, height: int = 800, dark: bool = False) -> Tab:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            has_touch=width < 500,
+            is_mobile=width < 500,
+            timezone_id="Europe/Berlin",
+            accept_downloads=True,
+        )
+        context.set_default_timeout(PATIENCE_S * 1000)
+        tab = Tab(context.new_page(), product)
+        _listen(tab)
+        opened.append((context, tab))
+        return tab
+
+    yield open_one
+    for context, _ in opened:
+        context.close()
+    assert [fault for _, tab in opened for fault in tab.faults] == []
+
+
+def _listen(tab: Tab) -> None:
+    page = tab.page
+    page.on(
+        "console",
+        lambda message: (
+            tab.faults.append(f"{message.type}: {message.text}")
+            if message.type in {"error", "warning"}
+            else None
+        ),
+    )
+    page.on("pageerror", lambda error: tab.faults.append(f"uncaught: {error}"))
+    inside = (tab.product.url, tab.product.url.replace("http", "ws"), "data:", "blob:")
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith(inside) else tab.faults.append(f"outside: {request.url}")
+        ),
+    )

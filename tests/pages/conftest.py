@@ -1,0 +1,55 @@
+"""Pages, run as Streamlit runs them, on a migrated database of their own."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import psycopg
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.settings import ROOT
+
+NAVIGATION = str(ROOT / "pages" / "navigation.py")
+
+
+class OpenPage(Protocol):
+    """Opens a page by its file, with query parameters."""
+
+    def __call__(self, file: str = "overview.py", **query: str) -> AppTest: ...
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """The test's database, for seeding and looking."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def open_page(local_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> OpenPage:
+    """Pages in the local profile, for the local operator, whose browser is in Berlin."""
+    monkeypatch.chdir(ROOT)
+
+    def opened(file: str = "overview.py", **query: str) -> AppTest:
+        app = AppTest.from_file(NAVIGATION, default_timeout=20)
+        app.context = {"timezone": "Europe/Berlin", "url": "http://127.0.0.1:8501"}
+        app.run()
+        for name, value in query.items():
+            app.query_params[name] = value
+        if file != "overview.py" or query:
+            app.switch_page(file).run()
+        return app
+
+    return opened
+
+
+def html_of(app: AppTest) -> str:
+    """Everything that the page wrote as HTML of ours, styles left out."""
+    written = [str(element.value) for element in app.html]
+    return "\n".join(html for html in written if not html.lstrip().startswith("<style>"))
+
+
+def failures_of(app: AppTest) -> list[str]:
+    """Error boxes and uncaught exceptions."""
+    boxes = [str(element.value) for element in app.html if "Error id" in str(element.value)]
+    return boxes + [str(error.value) for error in app.exception]

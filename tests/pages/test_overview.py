@@ -1,0 +1,109 @@
+"""Overview: empty, full, ill, and with nobody at the machinery."""
+
+from typing import Any
+
+import psycopg
+
+from core import settings
+from core.deliveries.models import DeliveryState
+from pages.components import panels
+from tests.pages import seeding
+from tests.pages.conftest import OpenPage, failures_of, html_of
+
+
+def test_the_first_day_says_what_to_do_first(
+    open_page: OpenPage, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.alive(connection)
+    app = open_page("overview.py")
+    assert not failures_of(app)
+    assert "Nothing has been generated yet" in html_of(app)
+    assert [button.label for button in app.button] == ["Make the first test"]
+    app.button[0].click().run()
+    assert "Does this model work today?" in html_of(app)
+
+
+def test_a_quiet_day_needs_nobody(open_page: OpenPage, connection: psycopg.Connection[Any]) -> None:
+    seeding.alive(connection)
+    delivered = DeliveryState.DELIVERED
+    seeding.insert(connection, seeding.Row(delivered, "success", asset_url="/files/generations/a.jpg"))
+    app = open_page("overview.py")
+    assert not failures_of(app)
+    said = html_of(app)
+    assert "Nothing needs a person now." in said
+    assert "100\u00a0%" in said
+    assert "is alive" not in said
+    assert "keeps ending" not in said
+
+
+def test_everything_that_waits_is_on_the_list_with_its_door(
+    open_page: OpenPage, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.alive(connection)
+    ids = seeding.every_state(connection)
+    seeding.run(connection, "sweep", 1, error="<b>deadlock</b> detected")
+    app = open_page("overview.py")
+    assert not failures_of(app)
+    said = html_of(app)
+    assert said.index("The job “sweep” fails") < said.index("Needs attention: FLUX.2 Pro")
+    assert "&lt;b&gt;deadlock&lt;/b&gt; detected" in said
+    assert "Lost: Kling 2.6" in said
+    doors = [link.proto.query_string for link in app.page_link]
+    assert sorted(doors) == sorted(f"generation={ids[name]}" for name in ("attention", "leased", "lost"))
+
+
+def test_a_long_list_says_that_there_is_more(
+    open_page: OpenPage, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.alive(connection)
+    for age in range(9):
+        seeding.insert(connection, seeding.Row(DeliveryState.LOST, "failed", age_s=60 + age))
+    app = open_page("overview.py")
+    assert html_of(app).count("Lost: FLUX.2 Pro") == 5
+    assert app.page_link[-1].label == "There are more: see all generations"
+
+
+def test_the_delivery_panel_counts_the_last_day(
+    open_page: OpenPage, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.alive(connection)
+    state = DeliveryState
+    for _ in range(3):
+        seeding.insert(connection, seeding.Row(state.DELIVERED, "success"))
+    seeding.insert(connection, seeding.Row(state.FAILED, "failed"))
+    seeding.insert(connection, seeding.Row(state.INTENT, "queued"))
+    seeding.insert(connection, seeding.Row(state.FAILED, "failed", age_s=90_000))
+    said = html_of(open_page("overview.py"))
+    assert "75.0\u00a0%" in said
+    assert "the target is 98.0\u00a0%" in said
+    assert "In flight" in said
+    assert "at most 4" in said or "at most 3" in said  # the hour may turn between the rows
+
+
+def test_a_dead_clock_and_worker_are_named(open_page: OpenPage, connection: psycopg.Connection[Any]) -> None:
+    seeding.beat(connection, "clock", age_s=400)
+    seeding.insert(connection, seeding.Row(DeliveryState.DELIVERED, "success"))
+    said = html_of(open_page("overview.py"))
+    assert "No clock and no worker is alive" in said
+    assert "KIE is not asked for results" in said
+    assert "6\u00a0min ago" in said
+    assert "No worker was ever heard of here." in said
+    assert "<code>python -m jobs</code>" in said
+    assert "Nothing else needs a person." in said
+
+
+def test_refreshing_can_be_paused(open_page: OpenPage, connection: psycopg.Connection[Any]) -> None:
+    seeding.alive(connection)
+    app = open_page("overview.py")
+    assert "refreshed every 10 s" in html_of(app)
+    app.toggle(key="overview-live").set_value(False).run()
+    assert "paused" in html_of(app)
+
+
+def test_what_runs_never_tells_a_secret(local_settings: dict[str, str]) -> None:
+    told = str(panels.running_facts(settings.current()))
+    for name in ("KIE_API_KEY", "KIE_CALLBACK_SECRET", "FILES_SIGNING_KEY", "OPS_API_KEY"):
+        assert local_settings[name] not in told
+    password = local_settings["DATABASE_URL"].split("://")[1].split("@")[0].split(":")[1]
+    assert password not in told
+    assert "sandbox in place of KIE" in told
