@@ -3,12 +3,18 @@
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine
+from psycopg.types.datetime import TimestamptzLoader
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from core import settings
 from core.errors import SettingsError
@@ -18,6 +24,9 @@ MIGRATIONS = settings.ROOT / "sql" / "migrations"
 BOOTSTRAP = settings.ROOT / "sql" / "bootstrap"
 # One migrating process at a time, in any database that this product shares with others.
 MIGRATION_LOCK = 7_305_218_446
+# A connection that has rested for longer is asked whether it still lives before it is used again; one
+# in steady use is spared that round trip. Seconds.
+RESTED_S = 5.0
 
 _log = get(__name__)
 _engine: Engine | None = None
@@ -40,14 +49,59 @@ def connect(url: str, *, process: str = "studio-ops", pool_size: int = 10, timeo
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=10,
-            pool_pre_ping=True,
             hide_parameters=True,
             connect_args={
                 "application_name": process,
                 "connect_timeout": 10,
-                "options": f"-c timezone=UTC -c statement_timeout={timeout_s * 1000}",
+                "options": f"-c timezone=UTC -c statement_timeout={timeout_s * 1000}"
+                # A process that is stopped in the middle of a transaction must not hold its locks for ever.
+                f" -c idle_in_transaction_session_timeout={timeout_s * 1000}",
             },
         )
+        _check_rested(_engine)
+        event.listen(_engine, "connect", _register_loaders)
+
+
+def _register_loaders(connection: Any, _: Any) -> None:
+    connection.adapters.register_loader("timestamptz", _Moment)
+    connection.adapters.register_loader("timestamp", _ZonelessMoment)
+
+
+class _Moment(TimestamptzLoader):
+    """A time of another system's row; one that Python cannot hold must not make every list unreadable."""
+
+    def load(self, data: Any) -> datetime:
+        """The time, aware; beyond Python's reach it becomes a year that nobody takes for real."""
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            text = bytes(data)
+            past = text.startswith(b"-") or text.endswith(b"BC")
+            return datetime(1970 if past else 9000, 1, 1, tzinfo=UTC)
+
+
+class _ZonelessMoment(_Moment):
+    """A time without a zone, which is taken for UTC."""
+
+    def load(self, data: Any) -> datetime:
+        """The time, aware."""
+        return super().load(bytes(data) + b"+00")
+
+
+def _check_rested(checked: Engine) -> None:
+    """Have connections that the server or a proxy has closed meanwhile replaced unseen."""
+
+    @event.listens_for(checked, "checkin")
+    def _rest(_: Any, record: Any) -> None:
+        record.info["rested_since"] = time.monotonic()
+
+    @event.listens_for(checked, "checkout")
+    def _wake(connection: Any, record: Any, _: Any) -> None:
+        if time.monotonic() - record.info.get("rested_since", time.monotonic()) > RESTED_S:
+            try:
+                checked.dialect.do_ping(connection)
+            except psycopg.Error as error:
+                raise InvalidatePoolError from error
 
 
 def engine() -> Engine:
@@ -65,6 +119,33 @@ def close() -> None:
         if _engine is not None:
             _engine.dispose()
         _engine = None
+
+
+_skew = timedelta()
+_skew_until = 0.0
+SKEW_KEPT_S = 60.0
+
+
+def now() -> datetime:
+    """The time by the database's clock, the one that all machines share; asked for once a minute.
+
+    While the database is away the last known difference holds.
+    """
+    global _skew, _skew_until
+    if time.monotonic() >= _skew_until:
+        _skew_until = time.monotonic() + SKEW_KEPT_S
+        try:
+            with statement() as connection:
+                shared = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+            _skew = shared - datetime.now(UTC)
+        except SQLAlchemyError as error:
+            _log.warning("database.clock_unknown", error=type(error).__name__)
+    return datetime.now(UTC) + _skew
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether `error` says that the database could not be reached, or not in time; a retry may help."""
+    return isinstance(error, OperationalError | InterfaceError | PoolTimeout)
 
 
 @contextmanager

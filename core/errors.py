@@ -73,6 +73,17 @@ class TooLarge(StudioOpsError):
     http_status = 413
 
 
+class Busy(StudioOpsError):
+    """All places for such work are taken; `retry_after` is the seconds to wait before asking again."""
+
+    code = "busy"
+    http_status = 503
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class LocalStackError(StudioOpsError):
     """The one-command stack cannot start; the text says why and what to do."""
 

@@ -24,7 +24,7 @@ def tick(job: Scheduled, now: datetime) -> bool:
         added = queue.enqueue(
             connection,
             job.name,
-            queue="housekeeping",
+            queue=job.queue,
             priority=queue.HOUSEKEEPING,
             once=f"job:{job.name}",
             slot=slot.isoformat(),

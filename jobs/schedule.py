@@ -9,17 +9,18 @@ from jobs import adopt, poll, prune, sweep
 
 @dataclass(frozen=True)
 class Scheduled:
-    """A job that runs every `every`; `run` answers how many things it handled."""
+    """A job that runs every `every`, in its queue's places; `run` answers how many things it handled."""
 
     name: str
     every: timedelta
     run: Callable[[], int]
+    queue: str = "housekeeping"
 
 
 JOBS: dict[str, Scheduled] = {
     job.name: job
     for job in (
-        Scheduled("poll", timedelta(seconds=1), poll.run),
+        Scheduled("poll", timedelta(seconds=1), poll.run, queue="polls"),
         Scheduled("sweep", timedelta(seconds=5), sweep.run),
         Scheduled("adopt", timedelta(hours=1), adopt.run),
         Scheduled("prune", timedelta(hours=1), prune.run),

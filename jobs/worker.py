@@ -1,14 +1,16 @@
 """The worker: the only procrastinate app. As many on as many machines as wanted."""
 
 import asyncio
+import contextlib
+import os
+import signal
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import psycopg
-import stamina
 from procrastinate import App, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Status
@@ -18,9 +20,15 @@ from core.work import runs
 from jobs import clock, deliver
 from jobs.schedule import JOBS, Scheduled
 
-CONCURRENCY = 8
+# How many jobs of each queue run at once. Deliveries mostly wait for the network; housekeeping has
+# places of its own, so that slow files never hold up the polls, nor a slow provider the rest.
+PLACES = {"deliveries": 16, "polls": 2, "housekeeping": 2}
 # A worker that has been silent for this long is dead and its jobs are begun anew.
 STALLED_AFTER_S = 30
+# How long the jobs in hand may go on after SIGTERM, and the pause before work begins again when the
+# database was lost. Seconds.
+GRACE_S = 20.0
+RESTART_PAUSE_S = 1.0
 
 _log = log.get(__name__)
 
@@ -31,27 +39,35 @@ def make_app(database_url: str) -> App:
         connector=PsycopgConnector(
             conninfo=database_url.replace("postgresql+psycopg://", "postgresql://"),
             min_size=2,
-            max_size=CONCURRENCY + 2,
-            # Each of procrastinate's statements is a transaction of its own: one round trip, not three.
-            kwargs={"application_name": "studio-ops worker", "autocommit": True},
+            max_size=8,
+            kwargs={"application_name": "studio-ops worker"},
+            configure=_autocommit,
         )
     )
     retry = RetryStrategy(max_attempts=5, exponential_wait=2)
     app.task(name="deliver", queue="deliveries", retry=retry)(_delivering)
     for job in JOBS.values():
-        app.task(name=job.name, queue="housekeeping")(_scheduled(job))
+        app.task(name=job.name, queue=job.queue)(_scheduled(job))
     return app
 
 
-def _delivering(generation_id: str) -> None:
+async def _autocommit(connection: psycopg.AsyncConnection) -> None:
+    """Each of procrastinate's statements is a transaction of its own: one round trip in place of three."""
+    await connection.set_autocommit(True)
+
+
+async def _delivering(generation_id: str) -> None:
+    await asyncio.to_thread(_in_request, deliver.run, generation_id)
+
+
+def _in_request(work: Callable[..., object], *arguments: object) -> None:
     log.new_request_id()
-    deliver.run(generation_id)
+    work(*arguments)
 
 
-def _scheduled(job: Scheduled) -> Callable[[str], None]:
-    def run(slot: str) -> None:
-        log.new_request_id()
-        run_slot(job, datetime.fromisoformat(slot))
+def _scheduled(job: Scheduled) -> Callable[[str], Coroutine[None, None, None]]:
+    async def run(slot: str) -> None:
+        await asyncio.to_thread(_in_request, run_slot, job, datetime.fromisoformat(slot))
 
     return run
 
@@ -85,21 +101,32 @@ async def rescue(app: App) -> int:
     return rescued
 
 
-async def _work(app: App) -> None:
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(ThreadPoolExecutor(max_workers=CONCURRENCY + 2, thread_name_prefix="job"))
+async def _work(url: str, stop: asyncio.Event) -> None:
+    """Work until `stop` is set or the database is lost; the jobs in hand are finished first."""
+    app = make_app(url)
     async with app.open_async():
-        rescuing = asyncio.create_task(_rescue_forever(app))
-        try:
-            await app.run_worker_async(
-                concurrency=CONCURRENCY,
-                fetch_job_polling_interval=2.0,
-                stalled_worker_timeout=STALLED_AFTER_S,
-                shutdown_graceful_timeout=20.0,
-                delete_jobs="successful",
-            )
-        finally:
-            rescuing.cancel()
+        stopping = asyncio.create_task(stop.wait())
+        parts = [asyncio.create_task(_serve(app, queue, places)) for queue, places in PLACES.items()]
+        parts.append(asyncio.create_task(_rescue_forever(app)))
+        await asyncio.wait([stopping, *parts], return_when=asyncio.FIRST_COMPLETED)
+        for part in [stopping, *parts]:
+            part.cancel()
+        for ended in await asyncio.gather(*parts, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+
+async def _serve(app: App, queue: str, places: int) -> None:
+    await app.run_worker_async(
+        queues=[queue],
+        name=queue,
+        concurrency=places,
+        fetch_job_polling_interval=2.0,
+        stalled_worker_timeout=STALLED_AFTER_S,
+        shutdown_graceful_timeout=GRACE_S,
+        delete_jobs="successful",
+        install_signal_handlers=False,
+    )
 
 
 async def _rescue_forever(app: App) -> None:
@@ -112,17 +139,44 @@ async def _rescue_forever(app: App) -> None:
             _log.exception("worker.rescue_failed")
 
 
+async def _work_until_stopped(url: str) -> None:
+    """Work until SIGTERM or SIGINT; a database that goes away and comes back only interrupts it."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop.set_default_executor(ThreadPoolExecutor(sum(PLACES.values()), thread_name_prefix="job"))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop_in_any_case, stop)
+    while not stop.is_set():
+        try:
+            await _work(url, stop)
+        except (psycopg.OperationalError, ConnectorException) as error:
+            _log.warning("worker.interrupted", error=str(error))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), RESTART_PAUSE_S)
+
+
+def _stop_in_any_case(stop: asyncio.Event) -> None:
+    """Ask for the end, and end the process when a job, a thread that nobody can stop, takes too long."""
+    stop.set()
+    timer = threading.Timer(GRACE_S + 2, _leave)
+    timer.daemon = True
+    timer.start()
+
+
+def _leave() -> None:
+    _log.warning("worker.left_jobs_behind")
+    os._exit(0)
+
+
 def run() -> None:
-    """Work until SIGTERM or SIGINT; the jobs in hand are finished first, for at most 20 seconds."""
+    """Work until SIGTERM or SIGINT; the jobs in hand are finished first, for at most about 20 seconds.
+
+    What takes longer is left to the next worker, as after a crash.
+    """
     url = settings.current().require("DATABASE_URL")
     heart, stop = uuid.uuid4(), threading.Event()
     threading.Thread(target=_beat_until, args=(heart, stop), name="heartbeat", daemon=True).start()
-    _log.info("worker.started", concurrency=CONCURRENCY)
-    for attempt in stamina.retry_context(
-        on=(psycopg.OperationalError, ConnectorException), attempts=10, timeout=120
-    ):
-        with attempt:
-            asyncio.run(_work(make_app(url)))
+    _log.info("worker.started", places=PLACES)
+    asyncio.run(_work_until_stopped(url))
     stop.set()
     database.close()
     _log.info("worker.stopped")

@@ -1,36 +1,32 @@
 """What a generation of ours cost: one ledger line when the provider has finished it."""
 
-from datetime import datetime
+import json
 from decimal import Decimal
 
-from sqlalchemy import Connection
-
 from core.deliveries.models import Generation
-from core.deliveries.repository import SQL
 from core.providers import kie_models
 from core.providers.contract import TaskRecord
 
 
-def add_cost(connection: Connection, generation: Generation, record: TaskRecord, now: datetime) -> None:
-    """Write the cost line of a finished task, once: its source key is the provider's task id.
+def cost_json(generation: Generation, record: TaskRecord) -> str:
+    """The cost line of a finished task as a list for the statement that writes it, once by its source key,
+    which is the provider's task id; an empty list for a generation that another system paid for.
 
     KIE's own credits count where its record names them, else the model table's price.
     """
+    if not generation.ours:
+        return "[]"
     if record.credits_consumed is not None:
         quantity, unit, price = record.credits_consumed, "credit", kie_models.USD_PER_CREDIT
     else:
         quantity, unit = Decimal(1), "generation"
         price = kie_models.estimate_usd(generation.model or "", generation.input)
-    SQL["add_cost"].run(
-        connection,
-        model=generation.model,
-        user_id=generation.user_id,
-        generation_id=generation.id,
-        quantity=quantity,
-        unit=unit,
-        unit_price=price,
-        price_version=kie_models.PRICE_VERSION,
-        amount_usd=(quantity * price).quantize(Decimal("0.0001")),
-        now=now,
-        source_key=f"kie:{generation.task_id}",
-    )
+    line = {
+        "quantity": str(quantity),
+        "unit": unit,
+        "unit_price": str(price),
+        "price_version": kie_models.PRICE_VERSION,
+        "amount_usd": str((quantity * price).quantize(Decimal("0.0001"))),
+        "source_key": f"kie:{generation.task_id}",
+    }
+    return json.dumps([line])

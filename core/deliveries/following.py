@@ -6,17 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import RowMapping
 
 from core import database, log
 from core.deliveries import moving, policy, sending
-from core.deliveries.costs import add_cost
+from core.deliveries.costs import cost_json
 from core.deliveries.models import ACTIVE, DeliveryState, Event, EventKind, Generation
-from core.deliveries.repository import SQL, add_event, find, to_generation
+from core.deliveries.repository import SQL, events_json, find, to_generation
 from core.deliveries.service import enqueue_delivery
 from core.deliveries.tools import Tools
 from core.errors import InvalidInput, ProviderError
-from core.providers.contract import TaskRecord
+from core.providers.contract import ProviderState, TaskRecord
 from core.work import limiter
 from core.work.limiter import Limit, Priority
 
@@ -34,11 +34,17 @@ def advance(generation_id: UUID, tools: Tools, priority: Priority | None = None)
     Takes the row's lease first: while another worker holds it, nothing happens. Without a
     `priority` the row's own counts.
     """
-    generation = _lease(generation_id, tools)
-    if generation is not None:
-        _advance_leased(generation, tools, priority or Priority(generation.attempt_priority))
+    step(generation_id, tools, priority)
     with database.reading() as connection:
         return find(connection, generation_id)
+
+
+def step(generation_id: UUID, tools: Tools, priority: Priority | None = None) -> None:
+    """`advance` for those who do not ask what became of it."""
+    generation = _lease(generation_id, tools)
+    if generation is not None:
+        own = Priority(generation.attempt_priority)
+        _advance_leased(generation, tools, own if priority is None else priority)
 
 
 def _lease(generation_id: UUID, tools: Tools) -> Generation | None:
@@ -65,7 +71,9 @@ def _advance_leased(generation: Generation, tools: Tools, priority: Priority) ->
         case DeliveryState.SENDING | DeliveryState.NEEDS_ATTENTION:
             _reconcile(generation, tools, priority)
             return
-        case DeliveryState.AWAITING_PROVIDER:
+        case DeliveryState.AWAITING_DELIVERY if generation.result_urls:
+            pass
+        case _:
             places = limiter.reserve(READ_LIMIT, 1, priority)
             if not places:
                 _release(generation, tools.clock() + timedelta(seconds=1), tools)
@@ -77,13 +85,7 @@ def _advance_leased(generation: Generation, tools: Tools, priority: Priority) ->
 
 def _release(generation: Generation, next_attempt_at: datetime | None, tools: Tools) -> None:
     with database.statement() as connection:
-        SQL["release"].run(
-            connection,
-            id=generation.id,
-            token=generation.lease_token,
-            now=tools.clock(),
-            next_attempt_at=next_attempt_at,
-        )
+        moving.release(connection, generation, next_attempt_at, tools.clock())
 
 
 def poll_due(tools: Tools, limit: int = POLL_CHUNK) -> int:
@@ -100,24 +102,26 @@ def poll_due(tools: Tools, limit: int = POLL_CHUNK) -> int:
         return 0
     with database.transaction() as connection:
         rows = SQL["lease_due"].all(connection, now=now, lease_until=now + policy.LEASE, limit=len(places))
-    generations = [to_generation(row) for row in rows]
-    with ThreadPoolExecutor(max_workers=max(1, min(len(generations), 16))) as pool:
-        futures = [
-            pool.submit(_poll_one, generation, delay, tools)
-            for generation, delay in zip(generations, places.delays_s, strict=False)
+    with ThreadPoolExecutor(max_workers=max(1, min(len(rows), 16))) as pool:
+        polls = [
+            pool.submit(_poll_one, row, delay, tools)
+            for row, delay in zip(rows, places.delays_s, strict=False)
         ]
-    for future in futures:
-        future.result()
-    return len(generations)
+    faults = [fault for poll in polls if (fault := poll.exception()) is not None]
+    for fault in faults:
+        _log.error("delivery.poll_crashed", exc_info=fault)
+    if faults:
+        raise faults[0]
+    return len(rows)
 
 
-def _poll_one(generation: Generation, delay_s: float, tools: Tools) -> None:
-    ready = read(generation, delay_s, tools)
+def _poll_one(row: RowMapping, delay_s: float, tools: Tools) -> None:
+    ready = read(to_generation(row), delay_s, tools)
     if ready is None or ready.delivery_state is not DeliveryState.AWAITING_DELIVERY:
         return
     now = tools.clock()
     with database.transaction() as connection:
-        SQL["release"].run(connection, id=ready.id, token=ready.lease_token, now=now, next_attempt_at=now)
+        moving.release(connection, ready, now, now)
         enqueue_delivery(connection, ready.id)
 
 
@@ -131,14 +135,15 @@ def read(generation: Generation, delay_s: float, tools: Tools) -> Generation | N
     try:
         record = tools.kie.record(generation.task_id or "")
     except (ProviderError, InvalidInput) as error:
-        _read_failed(generation, error, tools)
+        _read_failed(generation, error, started, tools)
         return None
-    duration_ms = int((tools.clock() - started).total_seconds() * 1000)
     decision = policy.next_step(generation, record, tools.clock())
-    return _apply(generation, record, decision, duration_ms, tools)
+    return _apply(generation, record, decision, started, tools)
 
 
-def _read_failed(generation: Generation, error: ProviderError | InvalidInput, tools: Tools) -> None:
+def _read_failed(
+    generation: Generation, error: ProviderError | InvalidInput, asked_at: datetime, tools: Tools
+) -> None:
     now = tools.clock()
     if isinstance(error, InvalidInput):
         moving.end(
@@ -159,41 +164,43 @@ def _read_failed(generation: Generation, error: ProviderError | InvalidInput, to
     if isinstance(decision, policy.Attention):
         moving.end(generation, DeliveryState.NEEDS_ATTENTION, event, tools, message=decision.reason)
         return
-    with database.transaction() as connection:
-        add_event(connection, generation.id, now, event)
-        _polled(connection, generation, None, decision, now)
+    _polled(generation, None, event, decision, asked_at, now)
 
 
 def _polled(
-    connection: Connection,
     generation: Generation,
     record: TaskRecord | None,
+    event: Event,
     decision: policy.PollAt,
+    asked_at: datetime,
     now: datetime,
 ) -> None:
-    SQL["polled"].run(
-        connection,
-        id=generation.id,
-        token=generation.lease_token,
-        now=now,
-        provider_state=record.state_word if record else None,
-        status=decision.status,
-        next_attempt_at=decision.at,
-    )
+    """Give the row back until its next look; a callback that came after `asked_at` keeps it due at once."""
+    with database.statement() as connection:
+        SQL["polled"].run(
+            connection,
+            id=generation.id,
+            token=generation.lease_token,
+            now=now,
+            provider_state=record.state_word if record else None,
+            status=decision.status,
+            next_attempt_at=decision.at,
+            asked_at=asked_at,
+            events=events_json(event),
+            request_id=log.request_id(),
+        )
 
 
 def _apply(
-    generation: Generation, record: TaskRecord, decision: policy.Decision, duration_ms: int, tools: Tools
+    generation: Generation, record: TaskRecord, decision: policy.Decision, asked_at: datetime, tools: Tools
 ) -> Generation | None:
     now = tools.clock()
+    duration_ms = int((now - asked_at).total_seconds() * 1000)
     says = {"says": record.state_word, "progress": record.progress}
     match decision:
         case policy.PollAt():
-            with database.transaction() as connection:
-                event = Event(EventKind.POLLED, duration_ms=duration_ms, detail=says)
-                add_event(connection, generation.id, now, event)
-                _polled(connection, generation, record, decision, now)
-            return None
+            event = Event(EventKind.POLLED, duration_ms=duration_ms, detail=says)
+            _polled(generation, record, event, decision, asked_at, now)
         case policy.Deliver():
             return _ready(generation, record, decision, duration_ms, now)
         case policy.Fail():
@@ -228,7 +235,8 @@ def _ready(
 ) -> Generation | None:
     """The provider has finished: from here on the result is paid for and has to reach the customer."""
     urls = policy.urls_in_order(decision.urls)
-    with database.transaction() as connection:
+    detail = {"files": len(urls), "credits": record.credits_consumed}
+    with database.statement() as connection:
         row = SQL["ready"].first(
             connection,
             id=generation.id,
@@ -236,16 +244,13 @@ def _ready(
             now=now,
             provider_state=record.state_word,
             result_expires_at=decision.expires_at,
+            provider_ms=record.took_ms,
             result_urls=json.dumps(urls),
+            events=events_json(Event(EventKind.RESULT_READY, duration_ms=duration_ms, detail=detail)),
+            costs=cost_json(generation, record),
+            request_id=log.request_id(),
         )
-        if row is None:
-            return None
-        detail = {"files": len(urls), "credits": record.credits_consumed}
-        event = Event(EventKind.RESULT_READY, duration_ms=duration_ms, detail=detail)
-        add_event(connection, generation.id, now, event)
-        if generation.ours:
-            add_cost(connection, generation, record, now)
-    return to_generation(row)
+    return to_generation(row) if row else None
 
 
 def _reconcile(generation: Generation, tools: Tools, priority: Priority) -> None:
@@ -254,10 +259,19 @@ def _reconcile(generation: Generation, tools: Tools, priority: Priority) -> None
     """
     with database.reading() as connection:
         named = [row["task_id"] for row in SQL["candidates"].all(connection, generation_id=generation.id)]
+    unread = False
     for task_id in named:
-        if _bind_if_ours(generation, task_id, tools, priority):
-            advance(generation.id, tools, priority)
+        record = _proof(generation, task_id, tools, priority)
+        unread = unread or record is None
+        if record is not None and _bind_if_ours(generation, record, tools):
+            step(generation.id, tools, priority)
             return
+    _wait_for_callback(generation, tools)
+    if unread:
+        _prove_later(generation, tools)
+
+
+def _wait_for_callback(generation: Generation, tools: Tools) -> None:
     if generation.delivery_state is DeliveryState.NEEDS_ATTENTION:
         _release(generation, None, tools)
         return
@@ -269,28 +283,51 @@ def _reconcile(generation: Generation, tools: Tools, priority: Priority) -> None
     _release(generation, decision.at, tools)
 
 
-def _bind_if_ours(generation: Generation, task_id: str, tools: Tools, priority: Priority) -> bool:
+def _prove_later(generation: Generation, tools: Tools) -> None:
+    """KIE could not be asked about a task that a callback named: a paid result may hang on it."""
+    at = policy.prove_again_at(generation, tools.clock())
+    if at is not None:
+        with database.transaction() as connection:
+            enqueue_delivery(connection, generation.id, at=at)
+
+
+def _proof(generation: Generation, task_id: str, tools: Tools, priority: Priority) -> TaskRecord | None:
+    """KIE's record of a task that a callback named; None when it cannot be had at the moment."""
     places = limiter.reserve(READ_LIMIT, 1, priority)
     if not places:
-        return False
+        return None
     tools.sleep(places.delays_s[0])
     try:
         record = tools.kie.record(task_id)
     except (ProviderError, InvalidInput) as error:
         _log.warning("delivery.candidate_unreadable", generation_id=str(generation.id), error=str(error))
-        return False
+        return None
+    return None if record.state is ProviderState.NOT_FOUND else record
+
+
+def _bind_if_ours(generation: Generation, record: TaskRecord, tools: Tools) -> bool:
     ours = tools.callback_url(generation.id)
     if not policy.names_our_callback(record, str(generation.id), ours):
         return False
     event = Event(EventKind.BOUND, detail={"by": "callback, proved by KIE's record"})
-    return sending.bind(generation, task_id, event, tools) is not None
+    return sending.bind(generation, record.task_id, event, tools) is not None
 
 
 def sweep(tools: Tools, limit: int = 200) -> int:
-    """Put due rows that are no poll's business on the queue, their job having vanished or not begun; how many."""
+    """Put due rows that are no poll's business on the queue, where they have no job; how many."""
     now = tools.clock()
     with database.transaction() as connection:
         rows = SQL["due_without_job"].all(connection, now=now, limit=limit)
         for row in rows:
             enqueue_delivery(connection, row["id"])
     return len(rows)
+
+
+def adopt(tools: Tools) -> int:
+    """Follow rows of the last two days that another system wrote past our trigger; how many.
+
+    A database session that was open while a column's type changed can do that.
+    """
+    now = tools.clock()
+    with database.transaction() as connection:
+        return SQL["adopt"].run(connection, now=now, since=now - timedelta(days=2))

@@ -1,6 +1,9 @@
-"""From the provider's temporary file to our storage, and the short transaction that makes it final."""
+"""From the provider's temporary file to our storage, and the one statement that makes it final."""
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
 
 from core import database, log
 from core.deliveries import policy
@@ -13,7 +16,7 @@ from core.deliveries.models import (
     Generation,
     StoredFile,
 )
-from core.deliveries.repository import SQL, add_event, add_files
+from core.deliveries.repository import SQL, add_event, events_json, files_json
 from core.deliveries.tools import BUCKET, Tools
 from core.errors import ErrorCategory, ProviderError, StorageError
 from core.providers.fetch import FetchFailed
@@ -33,7 +36,7 @@ def deliver(generation: Generation, tools: Tools) -> bool:
     """Fetch every result file of a leased row, store it and record it; True when it is delivered.
 
     Steps: 1. each file streams from the provider to its deterministic path; 2. one guarded
-    transaction sets `asset_url`, the files, the event. Repeating it stores the same bytes at the
+    statement sets `asset_url`, the files, the event. Repeating it stores the same bytes at the
     same path; only the holder of the lease records them. A failure is an event and a next attempt.
     """
     lease = _Lease(generation, tools)
@@ -57,7 +60,13 @@ class _Lease:
         self._tools = tools
         self._renewed = tools.clock()
 
-    def renew(self, _bytes_so_far: int = 0) -> None:
+    def renewed_by(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """`chunks`, each of which renews the lease when it is time: a slow file keeps its row too."""
+        for chunk in chunks:
+            self.renew()
+            yield chunk
+
+    def renew(self) -> None:
         """Renew when it is time; LeaseLostError when another worker has taken over."""
         now = self._tools.clock()
         if now - self._renewed < RENEW_EVERY:
@@ -98,13 +107,12 @@ def _fresh(url: str, failure: FetchFailed, tools: Tools) -> str:
 def _stream(generation: Generation, n: int, url: str, lease: _Lease, tools: Tools) -> StoredFile:
     with tools.fetch.open_stream(url) as source:
         stored = store_stream(
-            source.chunks,
+            lease.renewed_by(source.chunks),
             source.content_length,
             tools.storage,
             BUCKET,
             lambda file_type: policy.storage_path(generation, n, file_type.extension),
             max_bytes=tools.max_file_bytes,
-            on_progress=lease.renew,
         )
     return StoredFile(
         bucket=stored.bucket,
@@ -119,26 +127,25 @@ def _stream(generation: Generation, n: int, url: str, lease: _Lease, tools: Tool
 
 def _record(generation: Generation, moved: list[tuple[StoredFile, int]], tools: Tools) -> bool:
     now = tools.clock()
-    with database.transaction() as connection:
+    waited_ms = int((now - generation.begun_at).total_seconds() * 1000)
+    end = Event(EventKind.DELIVERED, attempt=generation.attempt + 1, duration_ms=waited_ms)
+    with database.statement() as connection:
         row = SQL["delivered"].first(
             connection,
             id=generation.id,
             token=generation.lease_token,
             now=now,
             asset_url=moved[0][0].url,
+            files=files_json([file for file, _ in moved]),
+            events=events_json(*(_stored(file, duration_ms) for file, duration_ms in moved), end),
+            request_id=log.request_id(),
         )
-        if row is None:
-            return False
-        add_files(connection, generation.id, [file for file, _ in moved], now)
-        for file, duration_ms in moved:
-            detail = {"path": file.path, "content_type": file.content_type, "sha256": file.sha256}
-            event = Event(EventKind.STORED, bytes=file.bytes, duration_ms=duration_ms, detail=detail)
-            add_event(connection, generation.id, now, event)
-        waited_ms = int((now - generation.begun_at).total_seconds() * 1000)
-        event = Event(EventKind.DELIVERED, attempt=generation.attempt + 1, duration_ms=waited_ms)
-        add_event(connection, generation.id, now, event)
-        SQL["handle_callbacks"].run(connection, generation_id=generation.id, now=now, outcome="delivered")
-    return True
+    return row is not None
+
+
+def _stored(file: StoredFile, duration_ms: int) -> Event:
+    detail = {"path": file.path, "content_type": file.content_type, "sha256": file.sha256}
+    return Event(EventKind.STORED, bytes=file.bytes, duration_ms=duration_ms, detail=detail)
 
 
 def _failed(
@@ -169,8 +176,7 @@ def _failed(
     )
     if isinstance(decision, policy.RetryAt):
         with database.transaction() as connection:
-            add_event(connection, generation.id, now, event)
-            SQL["retry_download"].run(
+            kept = SQL["retry_download"].first(
                 connection,
                 id=generation.id,
                 token=generation.lease_token,
@@ -179,11 +185,27 @@ def _failed(
                 category=category,
                 message=error.message,
             )
+            if kept is not None:
+                add_event(connection, generation.id, now, event)
         return
     lost = isinstance(decision, policy.Lost)
     state = DeliveryState.LOST if lost else DeliveryState.NEEDS_ATTENTION
     message = f"{decision.reason} {error.message}"
     end(generation, state, event, tools, category=category, message=message)
+
+
+def release(
+    connection: Connection, generation: Generation, next_attempt_at: datetime | None, now: datetime
+) -> None:
+    """Give a leased row back, due at `next_attempt_at`, or sooner when somebody hurried it meanwhile."""
+    SQL["release"].run(
+        connection,
+        id=generation.id,
+        token=generation.lease_token,
+        now=now,
+        next_attempt_at=next_attempt_at,
+        leased_at=policy.leased_at(generation, now),
+    )
 
 
 def end(
@@ -196,7 +218,10 @@ def end(
     code: str | None = None,
     message: str | None = None,
 ) -> bool:
-    """End a leased delivery without a file, with the event that says why; False when the lease was lost."""
+    """End a leased delivery without a file, with the event that says why.
+
+    False when the lease was lost, or a callback came since it was taken: the row is then looked at again.
+    """
     now = tools.clock()
     with database.transaction() as connection:
         row = SQL["end"].first(
@@ -211,8 +236,10 @@ def end(
             code=code,
             message=message,
             from_states=[origin for origin, targets in TRANSITIONS.items() if state in targets],
+            leased_at=policy.leased_at(generation, now),
         )
         if row is None:
+            release(connection, generation, now, now)
             return False
         add_event(connection, generation.id, now, event)
         SQL["handle_callbacks"].run(connection, generation_id=generation.id, now=now, outcome=state)

@@ -1,14 +1,15 @@
 """What to do next with a delivery: pure decisions over a row, the provider's record and the time."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from core.deliveries.models import DeliveryState, Generation
+from core.deliveries.models import ENDED, Generation
 from core.errors import Conflict, ProviderError
-from core.providers.contract import ProviderState, TaskRecord
 from core.providers import kie_models
+from core.providers.contract import ProviderState, TaskRecord
 
 # How long a row belongs to the worker that took it; it renews while a file streams.
 LEASE = timedelta(seconds=60)
@@ -76,6 +77,11 @@ class RetryAt:
 Decision = PollAt | Deliver | Fail | Lost | Attention
 
 
+def leased_at(generation: Generation, now: datetime) -> datetime:
+    """When the row was taken by the worker that holds it; what was asked of it later is still to be done."""
+    return generation.lease_until - LEASE if generation.lease_until else now
+
+
 def stuck_after(generation: Generation) -> timedelta:
     """How long a generation of this model and kind may take before it counts as stuck."""
     return timedelta(minutes=kie_models.timing(generation.model or "", generation.kind).stuck_minutes)
@@ -112,6 +118,8 @@ def next_step(generation: Generation, record: TaskRecord, now: datetime) -> Deci
             return PollAt(again, "generating")
         case ProviderState.WAITING | ProviderState.QUEUED:
             return PollAt(again, "queued")
+        case ProviderState.NOT_FOUND if age > RESULT_KEPT:
+            return Lost("KIE has forgotten the task, and its result was never stored.")
         case ProviderState.NOT_FOUND if age > max(UNKNOWN_GRACE, stuck_after(generation)):
             return Attention("KIE does not know this task. Start a new generation.")
         case ProviderState.NOT_FOUND:
@@ -175,6 +183,12 @@ def after_lost_answer(generation: Generation, now: datetime) -> PollAt | Attenti
     return PollAt(min(now + timedelta(seconds=30), deadline))
 
 
+def prove_again_at(generation: Generation, now: datetime) -> datetime | None:
+    """When to ask again about a task that a callback named and KIE could not be asked about; None for a
+    generation so old that a person has long decided."""
+    return now + SLOWEST_POLL if now - generation.begun_at < GIVE_UP else None
+
+
 def names_our_callback(record: TaskRecord, generation_id: str, our_callback: str) -> bool:
     """Whether the provider's record proves that the task was created for this generation by us."""
     if not record.callback_url:
@@ -185,15 +199,23 @@ def names_our_callback(record: TaskRecord, generation_id: str, our_callback: str
 
 
 def check_can_sync(generation: Generation, now: datetime) -> None:
-    """Raise Conflict with the reason while another attempt is in flight."""
+    """Raise Conflict with the reason: another attempt is in flight, or nothing is followed here."""
+    if generation.delivery_state is None:
+        raise Conflict(
+            f"This generation is not followed here: its provider is {generation.provider[:40]!r}, its status"
+            f" {(generation.status or 'empty')[:40]!r}. Only KIE's tasks with a known status are."
+        )
     if generation.lease_until is not None and generation.lease_until > now:
         seconds = int((generation.lease_until - now).total_seconds()) + 1
         raise Conflict(f"Another attempt is working on it now; it is free again in at most {seconds} s.")
 
 
-def can_look_again(state: DeliveryState | None) -> bool:
-    """Whether a callback or a person may have an ended delivery looked at again."""
-    return state in {DeliveryState.FAILED, DeliveryState.LOST, DeliveryState.NEEDS_ATTENTION}
+def was_just_seen_to(generation: Generation, now: datetime) -> bool:
+    """Whether another look would find nothing new: a worker has the row, or read its record a moment ago."""
+    in_work = generation.lease_until is not None and generation.lease_until > now
+    read_at = generation.provider_read_at
+    enough = SLOWEST_POLL if generation.delivery_state in ENDED else WATCHED_POLL
+    return in_work or (read_at is not None and now - read_at < enough)
 
 
 def user_folder(generation: Generation) -> str:
@@ -205,7 +227,9 @@ def storage_path(generation: Generation, n: int, extension: str) -> str:
     """`{user}/{kind}/{generation}_{created}.{ext}`, further files `…_{n}`; created in Unix ms."""
     created = int(generation.created_at.timestamp() * 1000)
     suffix = f"_{n}" if n else ""
-    return f"{user_folder(generation)}/{generation.kind}/{generation.id}_{created}{suffix}.{extension}"
+    # The company's application may write any word there; a storage key takes only some characters.
+    kind = generation.kind if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", generation.kind) else "other"
+    return f"{user_folder(generation)}/{kind}/{generation.id}_{created}{suffix}.{extension}"
 
 
 def urls_in_order(urls: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -67,7 +68,7 @@ def _urls(value: Any) -> tuple[str, ...]:
             value = json.loads(value)
         except ValueError:
             return (value,) if value else ()
-    return tuple(url for url in value or () if isinstance(url, str))
+    return tuple(url for url in value if isinstance(url, str)) if isinstance(value, list) else ()
 
 
 def find(connection: Connection, generation_id: UUID) -> Generation | None:
@@ -83,39 +84,29 @@ def find_by_task(connection: Connection, task_id: str) -> Sequence[Generation]:
 
 def add_event(connection: Connection, generation_id: UUID, at: datetime, event: Event) -> None:
     """Append a step to the timeline; secrets are masked on the way."""
+    values = {**_event(event), "detail": json.dumps(log.redact(event.detail), default=str)}
     SQL["add_event"].run(
-        connection,
-        generation_id=generation_id,
-        at=at,
-        kind=event.kind,
-        attempt=event.attempt,
-        duration_ms=event.duration_ms,
-        bytes=event.bytes,
-        error_category=event.error_category,
-        words=log.redact(event.words)[:2000] if event.words else None,
-        detail=json.dumps(log.redact(event.detail), default=str),
-        request_id=log.request_id(),
+        connection, generation_id=generation_id, at=at, request_id=log.request_id(), **values
     )
 
 
-def add_files(
-    connection: Connection, generation_id: UUID, files: Sequence[StoredFile], now: datetime
-) -> None:
-    """Record stored files; the same ones again change nothing."""
-    SQL["add_file"].run_many(
-        connection,
-        [
-            {
-                "bucket": file.bucket,
-                "path": file.path,
-                "generation_id": generation_id,
-                "n": file.n,
-                "bytes": file.bytes,
-                "sha256": file.sha256,
-                "content_type": file.content_type,
-                "url": file.url,
-                "now": now,
-            }
-            for file in files
-        ],
-    )
+def events_json(*events: Event) -> str:
+    """Steps for a statement that appends them itself, in order; secrets are masked on the way."""
+    rows = [{"n": n, **_event(event), "detail": log.redact(event.detail)} for n, event in enumerate(events)]
+    return json.dumps(rows, default=str)
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "kind": event.kind,
+        "attempt": event.attempt,
+        "duration_ms": event.duration_ms,
+        "bytes": event.bytes,
+        "error_category": event.error_category,
+        "words": log.redact(event.words)[:2000] if event.words else None,
+    }
+
+
+def files_json(files: Sequence[StoredFile]) -> str:
+    """Stored files for a statement that records them itself."""
+    return json.dumps([asdict(file) for file in files])

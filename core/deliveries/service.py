@@ -4,18 +4,24 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from psycopg.errors import ForeignKeyViolation
+from sqlalchemy import Connection, RowMapping
+from sqlalchemy.exc import IntegrityError
 
 from core import access, audit, database, log
 from core.access import Action, Actor
 from core.deliveries import policy
-from core.deliveries.models import Callback, DeliveryState, Event, EventKind, Generation
+from core.deliveries.models import ENDED, Callback, DeliveryState, Event, EventKind, Generation
 from core.deliveries.repository import SQL, add_event, find, find_by_task, to_generation
 from core.deliveries.tools import Tools
-from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from core.errors import Conflict, InvalidInput, NotFound
 from core.providers import kie_models
+from core.providers.http import mask
+from core.providers.kie_models import Model
 from core.work import queue
 
 MAX_REQUEST_KEY = 200
@@ -25,7 +31,7 @@ OWN_SENDING_GRACE = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class NewGeneration:
-    """What somebody wants made. `request_key` is the form's nonce: the same one twice makes one generation."""
+    """What somebody wants made; the same `request_key`, the form's nonce, twice makes one generation."""
 
     model: str
     input: Mapping[str, Any]
@@ -49,20 +55,11 @@ def create(
     cleaned = kie_models.validate(model.id, wanted.input)
     now = tools.clock()
     with database.transaction() as connection:
-        row = SQL["insert"].first(
-            connection,
-            id=uuid.uuid4(),
-            user_id=wanted.user_id,
-            provider="kie",
-            kind=model.kind,
-            model=model.id,
-            prompt=cleaned.get("prompt"),
-            input=json.dumps(cleaned),
-            request_key=wanted.request_key,
-            now=now if send_later else now + OWN_SENDING_GRACE,
-        )
+        due = now if send_later else now + OWN_SENDING_GRACE
+        row = _insert(connection, wanted, model, cleaned, now=now, due=due)
         if row is None:
-            return to_generation(SQL["by_request_key"].one(connection, request_key=wanted.request_key))
+            known = to_generation(SQL["by_request_key"].one(connection, request_key=wanted.request_key))
+            return _same_request(known, wanted, model.id, cleaned)
         generation = to_generation(row)
         add_event(connection, generation.id, now, Event(EventKind.CREATED, detail={"by": actor.name}))
         audit.record(
@@ -78,13 +75,55 @@ def create(
     return generation
 
 
-def enqueue_delivery(connection: Any, generation_id: UUID, priority: int = queue.NORMAL) -> None:
-    """Put the next step of a delivery on the queue; once, while it waits there."""
+def _same_request(
+    known: Generation, wanted: NewGeneration, model: str, cleaned: Mapping[str, Any]
+) -> Generation:
+    """The generation that a request key made, when it was for the very same thing."""
+    if (known.model, known.user_id, dict(known.input)) != (model, wanted.user_id, dict(cleaned)):
+        raise Conflict("This request key has made another generation already. Use a new one.")
+    return known
+
+
+def _insert(
+    connection: Connection,
+    wanted: NewGeneration,
+    model: Model,
+    cleaned: Mapping[str, Any],
+    *,
+    now: datetime,
+    due: datetime,
+) -> RowMapping | None:
+    """The new row, due at `due`; None when its request key is known already."""
+    try:
+        return SQL["insert"].first(
+            connection,
+            id=uuid.uuid4(),
+            user_id=wanted.user_id,
+            provider="kie",
+            kind=model.kind,
+            model=model.id,
+            prompt=cleaned.get("prompt"),
+            input=json.dumps(cleaned),
+            request_key=wanted.request_key,
+            next_attempt_at=due,
+            now=now,
+        )
+    except IntegrityError as error:
+        if isinstance(error.orig, ForeignKeyViolation):
+            raise InvalidInput("userId", f"There is no user {wanted.user_id}.") from None
+        raise
+
+
+def enqueue_delivery(
+    connection: Any, generation_id: UUID, priority: int = queue.NORMAL, *, at: datetime | None = None
+) -> None:
+    """Put the next step of a delivery on the queue, not before `at`; once, while it waits there."""
     queue.enqueue(
         connection,
         "deliver",
         priority=priority,
         once=f"deliver:{generation_id}",
+        at=at,
         generation_id=str(generation_id),
     )
 
@@ -92,7 +131,8 @@ def enqueue_delivery(connection: Any, generation_id: UUID, priority: int = queue
 def request_sync(actor: Actor | None, generation_id: UUID, tools: Tools, *, later: bool = True) -> Generation:
     """Have a delivery looked at now: due at once, before everything else.
 
-    With `later` a worker does it, otherwise the caller must call `following.advance`.
+    With `later` a worker does it, otherwise the caller must call `following.advance`. A customer's
+    question about what is under way is no act: it leaves no line in the audit log.
     Raises NotFound, NotAllowed, or Conflict with the reason while another attempt is in flight.
     A delivered one is returned as it is.
     """
@@ -106,19 +146,26 @@ def request_sync(actor: Actor | None, generation_id: UUID, tools: Tools, *, late
         row = SQL["hurry"].first(connection, id=generation_id, now=now)
         if row is None:
             raise Conflict("Another attempt has just begun. Look again in a moment.")
-        add_event(connection, generation_id, now, Event(EventKind.SYNC_REQUESTED, detail={"by": actor.name}))
-        audit.record(
-            connection,
-            actor,
-            "generation.sync",
-            "generation",
-            str(generation_id),
-            before={"delivery_state": generation.delivery_state},
-            after={"delivery_state": row["delivery_state"]},
-        )
+        if actor.kind != "customer" or generation.delivery_state in ENDED:
+            _note_sync(connection, actor, generation, row["delivery_state"], now)
         if later:
             enqueue_delivery(connection, generation_id, queue.URGENT)
         return to_generation(row)
+
+
+def _note_sync(
+    connection: Connection, actor: Actor, generation: Generation, state: str, now: datetime
+) -> None:
+    add_event(connection, generation.id, now, Event(EventKind.SYNC_REQUESTED, detail={"by": actor.name}))
+    audit.record(
+        connection,
+        actor,
+        "generation.sync",
+        "generation",
+        str(generation.id),
+        before={"delivery_state": generation.delivery_state},
+        after={"delivery_state": state},
+    )
 
 
 def check_may_sync(actor: Actor | None, generation_id: UUID) -> Actor:
@@ -132,13 +179,25 @@ def check_may_sync(actor: Actor | None, generation_id: UUID) -> Actor:
     return actor
 
 
-def newest_by_task(task_id: str) -> Generation:
-    """The newest generation with this task id; NotFound names the id."""
+def newest_by_task(task_id: str, actor: Actor | None = None) -> Generation:
+    """The newest generation with this task id, for a customer the newest of theirs; else NotFound."""
     with database.reading() as connection:
         found = find_by_task(connection, task_id)
+    if actor is not None and actor.kind == "customer":
+        found = [generation for generation in found if str(generation.user_id) == actor.id]
+        if not found:
+            raise NotFound("There is no such task of yours.")
     if not found:
         raise NotFound(f"No generation has the task id {task_id[:80]!r}. Check that it was copied whole.")
     return found[0]
+
+
+def answers_from_row(actor: Actor, generation: Generation, tools: Tools) -> bool:
+    """Whether a customer's question is answered by the row as it stands: read a moment ago, or in work.
+
+    Customers' pages ask every few seconds; each of them must not cost a call to KIE.
+    """
+    return actor.kind == "customer" and policy.was_just_seen_to(generation, tools.clock())
 
 
 def _existing(connection: Any, generation_id: UUID) -> Generation:
@@ -175,7 +234,8 @@ def receive_callback(callback: Callback, tools: Tools) -> Received:
     NotFound when neither the generation nor the task is known. The body is kept as evidence and
     never believed: KIE's signature does not cover it.
     """
-    state = callback.body.get("data", callback.body)
+    body = mask(callback.body)
+    state = body.get("data", body)
     says = str(state.get("state", "")) if isinstance(state, Mapping) else ""
     with database.statement() as connection:
         row = SQL["receive_callback"].first(
@@ -183,7 +243,7 @@ def receive_callback(callback: Callback, tools: Tools) -> Received:
             generation_id=callback.generation_id,
             task_id=callback.task_id,
             body_sha256=callback.body_sha256,
-            body=json.dumps(log.redact(callback.body)),
+            body=json.dumps(body),
             detail=json.dumps({"says": says[:40], "task_id": callback.task_id, "signed": callback.signed}),
             signed=callback.signed,
             says_success=says == "success",
@@ -194,9 +254,3 @@ def receive_callback(callback: Callback, tools: Tools) -> Received:
     if row is None:
         raise NotFound("No generation of ours belongs to this callback.")
     return Received(row["id"], duplicate=row["duplicates"] > 0)
-
-
-def check_owner(actor: Actor, generation: Generation) -> None:
-    """NotAllowed unless the actor is staff or the generation's own user."""
-    if actor.kind == "customer" and str(generation.user_id) != actor.id:
-        raise NotAllowed("This task belongs to somebody else.")

@@ -8,7 +8,7 @@ from functools import lru_cache
 from urllib.parse import quote
 from uuid import UUID
 
-from core import settings
+from core import database, settings
 from core.providers import fetch, registry
 from core.providers.contract import GenerationProvider
 from core.settings import Settings
@@ -57,6 +57,7 @@ def from_settings(of: Settings) -> Tools:
         fetch=fetch.from_settings(of),
         storage=storage_from_settings(of),
         callback_base=base,
+        clock=database.now,
     )
 
 

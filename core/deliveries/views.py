@@ -9,11 +9,15 @@ from uuid import UUID
 
 from core import access, database
 from core.access import Action, Actor
-from core.deliveries.models import DeliveryState, EventKind, Generation, StoredFile
+from core.deliveries import policy
+from core.deliveries.models import ACTIVE, DeliveryState, EventKind, Generation, StoredFile
 from core.deliveries.repository import SQL, find, to_generation
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
+from core.providers import kie_models
 
 MAX_PAGE = 100
+# So many deliveries of a model make its own median worth more than its table's figure.
+OWN_SAMPLES = 20
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,62 @@ def counts(actor: Actor | None, now: datetime) -> Counts:
         in_flight=total - sum(ended.values()),
         total=total,
     )
+
+
+@dataclass(frozen=True)
+class Hour:
+    """What became of the generations that were begun within the hour from `start` on."""
+
+    start: datetime
+    delivered: int
+    not_delivered: int
+
+
+def hourly(actor: Actor | None, now: datetime) -> Sequence[Hour]:
+    """The hour under way and the 23 before it, oldest first, empty ones included."""
+    access.check(actor, Action.VIEW)
+    first = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=23)
+    with database.reading() as connection:
+        rows = {row["hour"]: row for row in SQL["hourly"].all(connection, since=first)}
+    hours = [first + timedelta(hours=n) for n in range(24)]
+    return [
+        Hour(hour, rows[hour]["delivered"], rows[hour]["not_delivered"]) if hour in rows else Hour(hour, 0, 0)
+        for hour in hours
+    ]
+
+
+def usual_seconds(actor: Actor | None, model: str | None, kind: str) -> float:
+    """How long the model usually takes: its own median once enough deliveries say so, else its table's."""
+    access.check(actor, Action.VIEW)
+    with database.reading() as connection:
+        own = SQL["own_p50"].one(connection, model=model)
+    if own["samples"] >= OWN_SAMPLES:
+        return float(own["p50_s"])
+    return float(kie_models.timing(model or "", kind).p50_seconds)
+
+
+def is_stuck(generation: Generation, now: datetime) -> bool:
+    """Whether it is on its way for longer than one of its model and kind may be."""
+    return generation.delivery_state in ACTIVE and now - generation.begun_at > policy.stuck_after(generation)
+
+
+def is_moving(generation: Generation, now: datetime) -> bool:
+    """Whether it may change by itself within seconds: it is on its way, or an attempt works on it."""
+    leased = generation.lease_until is not None and generation.lease_until > now
+    return generation.delivery_state in ACTIVE or leased
+
+
+def why_not_check(generation: Generation, now: datetime) -> str | None:
+    """Why `service.request_sync` would change nothing now, as a sentence; None when it may help."""
+    if generation.delivery_state is DeliveryState.DELIVERED:
+        return "It is delivered; there is nothing left to check."
+    if generation.delivery_state in {DeliveryState.FAILED, None} and generation.task_id is None:
+        return "It has no task at KIE, so there is nothing to check. Make it again instead."
+    try:
+        policy.check_can_sync(generation, now)
+    except Conflict as conflict:
+        return conflict.message
+    return None
 
 
 def any_generation() -> bool:

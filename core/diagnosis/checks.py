@@ -71,6 +71,12 @@ RULES: Sequence[Rule] = (
         "It was recorded as delivered, but the file is not in storage.",
         "Restore the file from a backup, or start a new generation.",
     ),
+    Rule(
+        "delivered-elsewhere",
+        lambda seen: _delivered(seen) and seen.file_found is None,
+        "Another system delivered it; its file is not in our storage, so it cannot be looked at here.",
+        "Open its URL. If that fails, ask whoever runs that system.",
+    ),
     Rule("all-well", _delivered, "It was delivered and the file is there.", "Nothing to do."),
     Rule(
         "answer-lost",

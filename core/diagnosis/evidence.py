@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from core import access, log
+from core import access, database, log
 from core.access import Action, Actor
 from core.deliveries import service, views
 from core.deliveries.models import Generation
 from core.deliveries.repository import find_by_task
 from core.deliveries.tools import BUCKET, Tools
-from core import database
 from core.diagnosis.checks import Snapshot, diagnose
 from core.errors import StudioOpsError
 from core.providers.contract import TaskRecord

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from core.errors import LocalStackError
 from core.local import binaries
 from core.settings import Settings
@@ -43,6 +45,9 @@ class Record:
     since: str
     ports: dict[str, int] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+
+
+_RECORD = TypeAdapter(Record, config=ConfigDict(strict=True, extra="forbid"))
 
 
 def place(settings: Settings) -> Path:
@@ -122,9 +127,20 @@ def is_held(folder: Path) -> bool:
 
 
 def load_secrets(folder: Path) -> Secrets:
-    """The folder's secrets, made on first use; one that is missing from the file is made anew."""
+    """The folder's secrets, made on first use; one that is missing from the file is made anew.
+
+    LocalStackError when the file has content that cannot be used.
+    """
     path = folder / "secrets.json"
     known = _read(path)
+    usable = known is not None and all(isinstance(value, str) for value in known.values())
+    if known is None or not usable:
+        if path.exists() and path.read_bytes().strip():
+            raise LocalStackError(
+                f"{path} is damaged, and nothing was started. Restore it from a backup. Or move it away: then"
+                " new secrets are made, and links to files that were handed out stop working."
+            )
+        known = {}
     made = Secrets(**{name: str(known[name]) for name in Secrets.__dataclass_fields__ if known.get(name)})
     if asdict(made) != known:
         write(path, asdict(made))
@@ -135,8 +151,8 @@ def read_record(folder: Path) -> Record | None:
     """What stack.json says; None without a usable one."""
     found = _read(folder / "stack.json")
     try:
-        return Record(**found) if found else None
-    except TypeError:
+        return _RECORD.validate_python(found)
+    except ValidationError:
         return None
 
 
@@ -163,9 +179,10 @@ def write(path: Path, value: dict[str, Any]) -> None:
     unfinished.replace(path)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any] | None:
+    """The JSON object in the file; None when there is no file, or anything else in it."""
     try:
-        found = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -59,6 +59,13 @@ class TaskRecord:
     # The provider's whole answer with every secret masked; JSON values only.
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def took_ms(self) -> int | None:
+        """From its creation to its end by the provider's own clock, in milliseconds; None when not told."""
+        if self.created_at is None or self.completed_at is None or self.completed_at < self.created_at:
+            return None
+        return int((self.completed_at - self.created_at).total_seconds() * 1000)
+
 
 class GenerationProvider(Protocol):
     """One vendor of generations. Safe to share between threads.

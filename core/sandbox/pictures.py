@@ -6,6 +6,7 @@ Rendered pictures depend on the task's id and prompt alone, so the folder that c
 import asyncio
 import hashlib
 import random
+import threading
 from collections.abc import Mapping
 from functools import cache
 from io import BytesIO
@@ -101,8 +102,10 @@ class Pictures:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
         self._under_way: dict[str, asyncio.Future[bytes]] = {}
+        self._folder_in_use = threading.Lock()
 
     def filler(self, name: str, size: int) -> Source:
         """A valid file of `size` bytes (at least that of its smallest kind), different for each name.
@@ -138,10 +141,11 @@ class Pictures:
             size=frame_size(task.given),
             extension=task.model.extension,
         )
-        self._evict()
-        part = self._folder / f"{name}.part"
-        part.write_bytes(content)
-        part.replace(self._folder / name)
+        with self._folder_in_use:
+            self._evict()
+            part = self._folder / f"{name}.part"
+            part.write_bytes(content)
+            part.replace(self._folder / name)
         return content
 
     def _evict(self) -> None:

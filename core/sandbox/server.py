@@ -91,9 +91,13 @@ def listen(port: int) -> socket.socket:
 
 
 def lock(data_dir: Path) -> IO[str]:
-    """Hold the data folder for this process, or SettingsError when another sandbox has it."""
+    """Hold the data folder for this process, or SettingsError when another sandbox has it.
+
+    The folder is its owner's alone from then on, whatever it was before.
+    """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data_dir.chmod(0o700)
         held = (data_dir / "lock").open("w")
     except OSError as error:
         raise SettingsError(

@@ -3,7 +3,7 @@
 from starlette.applications import Starlette
 
 from core import log
-from core.web.routes import ROUTES
+from core.web.routes import MIDDLEWARE, ROUTES
 
 log.configure("web")
-app = Starlette(routes=ROUTES)
+app = Starlette(routes=ROUTES, middleware=MIDDLEWARE)

@@ -8,8 +8,9 @@ from functools import lru_cache
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from core import log
 from core.errors import InvalidInput, NotFound, StorageError, StudioOpsError
@@ -17,13 +18,13 @@ from core.settings import current
 from core.storage.backend import local_from_settings
 from core.storage.links import PREFIX, LinkState
 from core.storage.objects import LocalReader, LocalStorage
+from core.web import answers
 
 # The content behind a key never changes in kind, and a permanent link's never ends.
 _FOREVER = "public, max-age=31536000, immutable"
 _ONCE = "private, no-store"
 _NO_FILE = "There is no such file."
 _METHODS = ("GET", "HEAD")
-_OTHERS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # taken only to refuse them in our own words
 
 _log = log.get(__name__)
 
@@ -69,23 +70,39 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
 
 def make_routes(storage: Callable[[], LocalStorage]) -> list[Route]:
     """The file route over the storage that `storage` gives; it is asked at each request."""
+    nothing = answers.NothingHere()
+    return [
+        Route(PREFIX + "/{bucket}/{path:path}", _Files(storage)),
+        Route(PREFIX, nothing),
+        Route(PREFIX + "/{rest:path}", nothing),
+    ]
 
-    async def serve_file(request: Request) -> Response:
+
+class _Files:
+    """ASGI endpoint, and no function, so that it gets every method and refuses in our own words."""
+
+    def __init__(self, storage: Callable[[], LocalStorage]) -> None:
+        self._storage = storage
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        log.new_request_id()
+        response = await self._serve(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _serve(self, request: Request) -> Response:
         try:
             _check_method(request)
-            reader = await run_in_threadpool(_open_linked, storage(), request)
+            reader = await run_in_threadpool(_open_linked, self._storage(), request)
         except StorageError as error:
             _log.error("file_unreadable", bucket=request.path_params["bucket"], error=error.message)
-            return _refusal(request, StorageError("The file cannot be read now. Try again.", retryable=True))
+            return _refusal(StorageError("The file cannot be read now. Try again.", retryable=True))
         except StudioOpsError as error:
-            return _refusal(request, error)
+            return _refusal(error)
         try:
             return _answer(request, reader)
         except BaseException:
             reader.close()
             raise
-
-    return [Route(PREFIX + "/{bucket}/{path:path}", serve_file, methods=[*_METHODS, *_OTHERS])]
 
 
 def _check_method(request: Request) -> None:
@@ -129,7 +146,7 @@ def _answer(request: Request, reader: LocalReader) -> Response:
         wanted = parse_range(_range_header(request, info.etag), info.bytes)
     except RangeNotSatisfiable as error:
         reader.close()
-        refusal = _refusal(request, error)
+        refusal = _refusal(error)
         refusal.headers["Content-Range"] = f"bytes */{info.bytes}"
         return refusal
     start, length = (wanted.start, wanted.length) if wanted else (0, info.bytes)
@@ -187,15 +204,10 @@ def _matches(header: str | None, etag: str) -> bool:
     return etag in tags or "*" in tags
 
 
-def _refusal(request: Request, error: StudioOpsError) -> Response:
+def _refusal(error: StudioOpsError) -> Response:
     """An error in the API's shape; never kept by a cache."""
-    request_id = getattr(request.state, "request_id", None) or log.request_id() or log.new_request_id()
-    allow = {"Allow": ", ".join(_METHODS)} if error.http_status == 405 else {}
-    return JSONResponse(
-        {"error": {"code": error.code, "message": error.message, "request_id": request_id}},
-        status_code=error.http_status,
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **allow},
-    )
+    allow = {"Allow": ", ".join(_METHODS)} if error.http_status == 405 else None
+    return answers.error(error.http_status, error.code, error.message, allow)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""The security headers of every answer that is not the API's own."""
+"""The security headers of every answer, and which names the local profile answers to."""
 
 import base64
 import hashlib
@@ -7,9 +7,14 @@ import re
 from functools import cache
 from pathlib import Path
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core import log, settings
+from core.web import answers
+
+_LOCAL_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::(\d{1,5}))?", re.ASCII | re.IGNORECASE)
+_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -68,3 +73,49 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class LocalHosts:
+    """ASGI middleware: in the local profile only requests to this machine's own names are answered.
+
+    A name that somebody else has pointed at 127.0.0.1 (DNS rebinding) would otherwise let their page
+    read everything, for the browser takes it for one site with theirs. WebSockets, which browsers open
+    to any site, must come from a page of this machine at the same port too.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind not in {"http", "websocket"} or settings.current().profile != "local":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        port = _port_of(headers.getlist("host"), scope["scheme"])
+        if kind == "http" and port is None:
+            log.new_request_id()
+            own = (scope.get("server") or ("", None))[1] or 8501
+            message = f"Studio Ops on this machine answers at http://127.0.0.1:{own} alone. Open that."
+            await answers.error(421, "misdirected", message)(scope, receive, send)
+        elif kind == "websocket" and (port is None or not _is_from(headers.getlist("origin"), port)):
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self._app(scope, receive, send)
+
+
+def _port_of(hosts: list[str], scheme: str) -> int | None:
+    """The port that a single Host header of this machine's names; None for anything else."""
+    found = _LOCAL_HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    if found is None:
+        return None
+    return int(found[1]) if found[1] else _PORTS[scheme]
+
+
+def _is_from(origins: list[str], port: int) -> bool:
+    """Whether there is no Origin, as with programs, or one of this machine's at `port`."""
+    if not origins:
+        return True
+    scheme, _, rest = origins[0].partition("://")
+    return len(origins) == 1 and scheme in {"http", "https"} and _port_of([rest], scheme) == port

@@ -1,34 +1,67 @@
 """The routes of KIE generations: create, callback, sync, debug."""
 
+import asyncio
 import base64
+import contextvars
 import hashlib
 import hmac
 import re
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, ParamSpec, TypeVar
 from uuid import UUID
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from core import settings
 from core.access import Actor
 from core.deliveries import following, sending, service, tools
 from core.deliveries.models import Callback, Generation
 from core.diagnosis import evidence
-from core.errors import InvalidInput, NotSignedIn
+from core.errors import Busy, InvalidInput, NotSignedIn
 from core.providers.http import parse_json
-from core.web.auth import actor_of
+from core.web.auth import caller
+from core.web.openapi import CALLBACK_BODY, refusals
 from core.work.limiter import Priority
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 router = APIRouter(tags=["KIE"])
-Caller = Annotated[Actor, Depends(actor_of)]
+Caller = Annotated[Actor, Depends(caller)]
 TaskId = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._:-]+$")]
 
 # A signed callback may be this old; a replay of an hour ago is refused.
 MAX_SIGNATURE_AGE_S = 15 * 60
+# Callbacks have threads of their own: they never wait behind creates and syncs that wait for KIE, and
+# a burst of them opens only so many connections to the database.
+_CALLBACK_THREADS = ThreadPoolExecutor(6, thread_name_prefix="callback")
+
+
+class Places:
+    """Threads for calls that wait for KIE, so that a slow KIE holds up nothing else. Nobody queues for one."""
+
+    def __init__(self, most: int) -> None:
+        self._threads = CapacityLimiter(most)
+        self._free = most
+
+    async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """`work`'s result, from a thread that knows this request's id; Busy when all are taken."""
+        if self._free == 0:
+            raise Busy("Too many requests wait for KIE just now. Try again in a few seconds.", retry_after=5)
+        self._free -= 1
+        try:
+            return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._threads)
+        finally:
+            self._free += 1
+
+
+PLACES = Places(16)
 
 
 class NewTask(BaseModel):
@@ -39,7 +72,9 @@ class NewTask(BaseModel):
     model: str = Field(max_length=200)
     input: dict[str, Any]
     userId: UUID | None = None  # noqa: N815 - the wire's spelling
-    requestKey: str | None = Field(default=None, min_length=8, max_length=200)  # noqa: N815
+    requestKey: str | None = Field(  # noqa: N815
+        default=None, min_length=8, max_length=200, pattern=r"^[\x21-\x7e]+$"
+    )
 
 
 def standing(generation: Generation) -> dict[str, Any]:
@@ -61,12 +96,16 @@ def standing(generation: Generation) -> dict[str, Any]:
     }
 
 
-@router.post("/kie/createTask", status_code=201)
-def create_task(task: NewTask, caller: Caller) -> dict[str, Any]:
+@router.post("/kie/createTask", status_code=201, responses=refusals(400, 401, 403, 408, 409, 413, 500, 503))
+async def create_task(task: NewTask, actor: Caller) -> dict[str, Any]:
     """Write the row, then send the one paid request.
 
     When KIE's answer is lost, `taskId` is null and the generation is followed all the same.
     """
+    return await PLACES.run(_create, task, actor)
+
+
+def _create(task: NewTask, actor: Actor) -> dict[str, Any]:
     with_tools = tools.current()
     wanted = service.NewGeneration(
         model=task.model,
@@ -74,16 +113,24 @@ def create_task(task: NewTask, caller: Caller) -> dict[str, Any]:
         request_key=task.requestKey or uuid.uuid4().hex,
         user_id=task.userId,
     )
-    generation = service.create(caller, wanted, with_tools, send_later=False)
+    generation = service.create(actor, wanted, with_tools, send_later=False)
     return standing(sending.submit(generation.id, with_tools) or generation)
 
 
-@router.post("/kie/callback")
-async def callback(request: Request) -> dict[str, Any]:
+@router.post(
+    "/kie/callback",
+    responses=refusals(400, 401, 404, 408, 413, 500, 503),
+    openapi_extra={"requestBody": CALLBACK_BODY},
+)
+async def callback(
+    request: Request,
+    secret: Annotated[str, Query(description="KIE_CALLBACK_SECRET, as in the address given to KIE")] = "",
+    generation: Annotated[str | None, Query(description="Our generation's id")] = None,
+) -> dict[str, Any]:
     """KIE reports a finished task: recorded, made due, answered; what it says is not believed."""
     current = settings.current()
     _check_secret(
-        request, current.kie_callback_secret.get_secret_value() if current.kie_callback_secret else ""
+        secret, current.kie_callback_secret.get_secret_value() if current.kie_callback_secret else ""
     )
     raw = await request.body()
     body = _json_object(raw)
@@ -94,17 +141,22 @@ async def callback(request: Request) -> dict[str, Any]:
         signed = True
     received = Callback(
         task_id=task_id,
-        generation_id=_generation_id(request.query_params.get("generation")),
+        generation_id=_generation_id(generation),
         body_sha256=hashlib.sha256(raw).hexdigest(),
         body=body,
         signed=signed,
     )
-    known = await run_in_threadpool(service.receive_callback, received, tools.current())
+    known = await asyncio.get_running_loop().run_in_executor(
+        _CALLBACK_THREADS,
+        contextvars.copy_context().run,
+        service.receive_callback,
+        received,
+        tools.current(),
+    )
     return {"code": 200, "msg": "success", "duplicate": known.duplicate}
 
 
-def _check_secret(request: Request, secret: str) -> None:
-    given = request.query_params.get("secret", "")
+def _check_secret(given: str, secret: str) -> None:
     if not secret or not hmac.compare_digest(given.encode(), secret.encode()):
         raise NotSignedIn("The callback's secret is wrong. It must be that of KIE_CALLBACK_SECRET.")
 
@@ -149,18 +201,28 @@ def _check_signature(request: Request, task_id: str, key: str) -> None:
         raise NotSignedIn("The callback's signature is too old. It counts for 15 minutes.")
 
 
-@router.get("/kie/sync")
-def sync(taskId: TaskId, caller: Caller) -> dict[str, Any]:  # noqa: N803 - the wire's spelling
+@router.get("/kie/sync", responses=refusals(400, 401, 403, 404, 409, 500, 503))
+async def sync(taskId: TaskId, actor: Caller) -> dict[str, Any]:  # noqa: N803 - the wire's spelling
     """Bring one task up to date now, and say where it stands."""
-    generation = service.newest_by_task(taskId)
+    return await PLACES.run(_sync, taskId, actor)
+
+
+def _sync(task_id: str, actor: Actor) -> dict[str, Any]:
+    generation = service.newest_by_task(task_id, actor)
     with_tools = tools.current()
-    asked = service.request_sync(caller, generation.id, with_tools, later=False)
+    if service.answers_from_row(actor, generation, with_tools):
+        return standing(generation)
+    asked = service.request_sync(actor, generation.id, with_tools, later=False)
     return standing(following.advance(asked.id, with_tools, Priority.SYNC) or asked)
 
 
-@router.get("/debug/kie")
-def debug(caller: Caller, taskId: TaskId | None = None) -> dict[str, Any]:  # noqa: N803
+@router.get("/debug/kie", responses=refusals(400, 401, 403, 404, 500, 503))
+async def debug(actor: Caller, taskId: TaskId | None = None) -> dict[str, Any]:  # noqa: N803
     """One task's evidence with a diagnosis, or the newest ten."""
-    if taskId is None:
-        return {"recent": [standing(generation) for generation in evidence.newest(caller)]}
-    return evidence.of_task(caller, taskId, tools.current())
+    return await PLACES.run(_debug, taskId, actor)
+
+
+def _debug(task_id: str | None, actor: Actor) -> dict[str, Any]:
+    if task_id is None:
+        return {"recent": [standing(generation) for generation in evidence.newest(actor)]}
+    return evidence.of_task(actor, task_id, tools.current())

@@ -2,11 +2,11 @@
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Mount, Route
 
 from core.version import VERSION
-from core.web import answers, files, health, kie
-from core.web.headers import SecurityHeaders
+from core.web import answers, files, health, kie, openapi
+from core.web.headers import LocalHosts, SecurityHeaders
 
 api = FastAPI(
     title="Studio Ops",
@@ -14,11 +14,16 @@ api = FastAPI(
     openapi_url="/openapi.json",
     docs_url=None,
     redoc_url=None,
+    redirect_slashes=False,
     middleware=[Middleware(answers.RequestGuard)],
 )
 answers.install(api)
 api.include_router(health.router)
 api.include_router(kie.router)
 
-ROUTES: list[BaseRoute] = [Mount("/api", api), *files.routes]
-MIDDLEWARE: list[Middleware] = [Middleware(SecurityHeaders)]
+openapi.install(api)
+
+# The pages' server would answer 200 with a page to whatever is not ours.
+_NOT_OURS = [Route(path, answers.NothingHere()) for path in ("/api", "/metrics")]
+ROUTES: list[BaseRoute] = [Mount("/api", api), *files.routes, *_NOT_OURS]
+MIDDLEWARE: list[Middleware] = [Middleware(SecurityHeaders), Middleware(LocalHosts)]

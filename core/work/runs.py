@@ -104,6 +104,12 @@ def queue_depth() -> Sequence[dict[str, object]]:
         return [dict(row) for row in _SQL["queue_depth"].all(connection)]
 
 
+def known_jobs() -> list[str]:
+    """The scheduled jobs that have ever been due here, by name."""
+    with database.reading() as connection:
+        return [row["job"] for row in _SQL["known_jobs"].all(connection)]
+
+
 def last_runs(jobs: Sequence[str]) -> Sequence[dict[str, object]]:
     """For each job its newest slot, last success and last failure; a mapping a job, None for never."""
     with database.reading() as connection:

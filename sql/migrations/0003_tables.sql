@@ -189,6 +189,7 @@ ALTER TABLE public.generations
     ADD COLUMN IF NOT EXISTS submitted_at timestamptz,    -- when the paid call was begun
     ADD COLUMN IF NOT EXISTS provider_state text,
     ADD COLUMN IF NOT EXISTS provider_read_at timestamptz,
+    ADD COLUMN IF NOT EXISTS provider_ms bigint,          -- how long the provider took, by its own clock
     ADD COLUMN IF NOT EXISTS result_expires_at timestamptz,
     ADD COLUMN IF NOT EXISTS failure_category text,
     ADD COLUMN IF NOT EXISTS failure_code text,

@@ -28,8 +28,8 @@ CREATE OR REPLACE FUNCTION public.generation_may_move(
         WHEN target IS NULL OR target = state THEN false
         WHEN state IS NULL OR target = 'delivered' THEN true
         WHEN state IN ('intent', 'sending') THEN false
-        WHEN target = 'failed'
-            THEN state IN ('awaiting_provider', 'awaiting_delivery') OR (state = 'delivered' AND NOT has_file)
+        -- What is under way is asked of the provider first: its result may be there all the same.
+        WHEN target = 'failed' THEN state = 'delivered' AND NOT has_file
         WHEN target = 'awaiting_delivery' THEN another_task OR state <> 'lost'
         ELSE another_task OR state = 'failed' OR (state = 'delivered' AND NOT has_file)
     END
@@ -62,12 +62,30 @@ BEGIN
             RETURN NEW;
         END IF;
         state := OLD.delivery_state;
-    ELSIF NEW.delivery_state IS NOT NULL THEN
-        RETURN NEW;
+    ELSE
+        -- Everything is measured from here.
+        NEW.created_at := coalesce(NEW.created_at, now());
+        IF NEW.delivery_state IS NOT NULL THEN
+            RETURN NEW;
+        END IF;
     END IF;
 
     target := public.generation_delivery_state(
         NEW.provider::text, NEW.status::text, NEW.task_id::text, NEW.asset_url::text);
+    IF state IN ('awaiting_provider', 'awaiting_delivery') AND target IS DISTINCT FROM 'delivered'
+       AND (another_task OR target = 'failed') THEN
+        -- Another task is followed from its beginning; whoever works on the old one no longer holds the row.
+        IF another_task THEN
+            NEW.delivery_state := 'awaiting_provider';
+            NEW.result_urls := NULL;
+            NEW.submitted_at := NULL;
+            NEW.attempt := 0;
+            NEW.lease_until := NULL;
+            NEW.lease_token := NULL;
+        END IF;
+        NEW.next_attempt_at := now();
+        RETURN NEW;
+    END IF;
     IF NOT public.generation_may_move(state, target, another_task, coalesce(btrim(NEW.asset_url) <> '', false))
     THEN
         RETURN NEW;

@@ -43,7 +43,7 @@ CREATE INDEX IF NOT EXISTS generations_waiting_for_people ON public.generations 
     WHERE delivery_state IN ('needs_attention', 'lost');
 -- How long a model's last deliveries took.
 CREATE INDEX IF NOT EXISTS generations_delivery_times ON public.generations (model, delivered_at DESC)
-    WHERE delivered_at IS NOT NULL AND submitted_at IS NOT NULL;
+    WHERE delivered_at IS NOT NULL AND provider_ms IS NOT NULL;
 
 CREATE UNIQUE INDEX IF NOT EXISTS job_costs_source_key ON public.job_costs (source_key) WHERE source_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS job_costs_generation ON public.job_costs (generation_id) WHERE generation_id IS NOT NULL;

@@ -19,10 +19,6 @@ SELECT * FROM generations WHERE request_key = :request_key;
 -- Generations with a provider's task id; the company's data has duplicates, newest first.
 SELECT * FROM generations WHERE task_id = :task_id ORDER BY created_at DESC, id DESC LIMIT 20;
 
--- name: by_url
--- Generations whose permanent file or result has this URL.
-SELECT * FROM generations WHERE asset_url = :url ORDER BY created_at DESC, id DESC LIMIT 20;
-
 -- name: begin_sending
 -- Makes this process the only one that may send the paid request; no row when another was first.
 UPDATE generations
@@ -77,11 +73,14 @@ SELECT count(*) AS due FROM (
 ) d;
 
 -- name: due_without_job
--- Due rows that are no poll's business: to be sent, to be delivered, or whose answer was lost.
-SELECT id, delivery_state, attempt_priority FROM generations
+-- Due rows without a waiting job that no poll takes: to be sent, to be delivered, answer lost, or without a time or task.
+SELECT id FROM generations g
 WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
-  AND delivery_state <> 'awaiting_provider'
-  AND next_attempt_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
+  AND (lease_until IS NULL OR lease_until <= :now)
+  AND (next_attempt_at IS NULL
+       OR (next_attempt_at <= :now AND (delivery_state <> 'awaiting_provider' OR task_id IS NULL)))
+  AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs j
+                  WHERE j.queueing_lock = 'deliver:' || g.id AND j.status = 'todo')
 ORDER BY attempt_priority, next_attempt_at LIMIT :limit;
 
 -- name: adopt
@@ -98,9 +97,12 @@ WHERE g.id = d.id AND d.state IS NOT NULL AND g.delivery_state IS NULL;
 UPDATE generations SET lease_until = :lease_until WHERE id = :id AND lease_token = :token RETURNING id;
 
 -- name: release
--- Gives a row back with the time of its next attempt.
+-- Gives a row back with the time of its next attempt; who hurried or moved it meanwhile stays heard.
 UPDATE generations
-SET next_attempt_at = :next_attempt_at, lease_until = NULL, lease_token = NULL, updated_at = :now
+SET next_attempt_at = CASE WHEN delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
+                           THEN CASE WHEN next_attempt_at > :leased_at OR CAST(:next_attempt_at AS timestamptz) IS NULL
+                                     THEN least(next_attempt_at, :next_attempt_at) ELSE :next_attempt_at END END,
+    lease_until = NULL, lease_token = NULL, updated_at = :now
 WHERE id = :id AND lease_token = :token;
 
 -- name: polled
@@ -129,7 +131,8 @@ ORDER BY e.n;
 WITH moved AS (
     UPDATE generations
     SET delivery_state = 'awaiting_delivery', status = 'generating', provider_state = :provider_state,
-        provider_read_at = :now, result_expires_at = :result_expires_at, next_attempt_at = :now, attempt = 0,
+        provider_read_at = :now, provider_ms = :provider_ms, result_expires_at = :result_expires_at,
+        next_attempt_at = least(coalesce(next_attempt_at, :now), :now), attempt = 0,
         result_urls = (jsonb_populate_record(NULL::generations,
                        jsonb_build_object('result_urls', CAST(:result_urls AS jsonb)))).result_urls,
         updated_at = :now
@@ -191,13 +194,14 @@ WHERE id = :id AND lease_token = :token AND delivery_state = 'awaiting_delivery'
 RETURNING id;
 
 -- name: end
--- Ends a delivery without a file: failed, lost, or for a person to decide.
+-- Ends a delivery without a file: failed, lost, or for a person; not when a callback came after the lease was taken.
 UPDATE generations
 SET delivery_state = :state, status = coalesce(:status, status), next_attempt_at = NULL,
-    provider_state = coalesce(:provider_state, provider_state),
+    provider_state = coalesce(:provider_state, provider_state), provider_read_at = :now,
     failure_category = :category, failure_code = :code, failure_message = :message,
     lease_until = NULL, lease_token = NULL, updated_at = :now
 WHERE id = :id AND lease_token = :token AND delivery_state = ANY(CAST(:from_states AS text[]))
+  AND (next_attempt_at IS NULL OR next_attempt_at <= :leased_at)
 RETURNING id;
 
 -- name: unsend
@@ -239,12 +243,10 @@ WHERE id = ANY(CAST(:ids AS uuid[])) AND delivery_state = 'awaiting_provider'
   AND (watched_until IS NULL OR watched_until < :until);
 
 -- name: own_p50
--- The median seconds from sending to delivery of a model's last 100 deliveries, and how many there were.
-SELECT count(*) AS samples,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM delivered_at - submitted_at))::double precision
-           AS p50_s
-FROM (SELECT delivered_at, submitted_at FROM generations
-      WHERE model = :model AND delivered_at IS NOT NULL AND submitted_at IS NOT NULL
+-- The median seconds that the provider took for a model's last 100 deliveries, and how many there were.
+SELECT count(*) AS samples, percentile_cont(0.5) WITHIN GROUP (ORDER BY provider_ms) / 1000 AS p50_s
+FROM (SELECT provider_ms FROM generations
+      WHERE model = :model AND delivered_at IS NOT NULL AND provider_ms IS NOT NULL
       ORDER BY delivered_at DESC LIMIT 100) d;
 
 -- name: add_event
@@ -286,7 +288,7 @@ WITH target AS (
         status = CASE WHEN g.delivery_state IN ('failed', 'lost') THEN 'generating' ELSE g.status END,
         next_attempt_at = :now, attempt_priority = least(g.attempt_priority, 1), updated_at = :now
     FROM fresh
-    WHERE g.id = fresh.id AND g.provider = 'kie'
+    WHERE g.id = fresh.id AND lower(coalesce(g.provider, 'kie')) = 'kie'
       AND (g.delivery_state IN ('sending', 'awaiting_provider', 'awaiting_delivery', 'needs_attention')
            OR (g.delivery_state IN ('failed', 'lost') AND CAST(:says_success AS boolean) AND g.task_id IS NOT NULL))
     RETURNING g.id

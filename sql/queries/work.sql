@@ -21,11 +21,14 @@ UPDATE job_runs SET state = :state, finished_at = :now, items = :items, error = 
 WHERE job = :job AND slot = :slot AND state = 'running';
 
 -- name: prune_runs
--- Deletes the history of slots older than the given time, the last 50 of each job kept.
-DELETE FROM job_runs r
-WHERE r.slot < :before
-  AND r.slot < (SELECT max(k.slot) FROM (SELECT slot FROM job_runs WHERE job = r.job
-                                         ORDER BY slot DESC OFFSET 49 LIMIT 1) k);
+-- Deletes slots older than the given time, a batch at a time; each job keeps its last success and its last failure.
+DELETE FROM job_runs WHERE ctid = ANY(ARRAY(
+    SELECT r.ctid FROM job_runs r
+    LEFT JOIN (SELECT job, state, max(slot) AS slot FROM job_runs GROUP BY job, state) k
+        ON k.job = r.job AND k.state = r.state AND k.slot = r.slot
+    WHERE r.slot < :before AND k.job IS NULL
+    LIMIT 50000
+));
 
 -- name: beat
 -- Records that a process is alive.
@@ -89,7 +92,9 @@ ORDER BY j.job;
 -- name: reserve_calls
 -- Reserves places for calls to a provider, evenly spaced; none when the next free place lies beyond the horizon.
 WITH place AS (
-    SELECT l.key, l.per_second, greatest(l.next_free_at, t.now) AS start, t.now
+    -- A line that is longer than anybody may wait was made by a clock that has been set back since.
+    SELECT l.key, l.per_second, t.now,
+           CASE WHEN l.next_free_at > t.now + interval '30 s' THEN t.now ELSE greatest(l.next_free_at, t.now) END AS start
     FROM provider_limits l, (SELECT clock_timestamp() AS now) t
     WHERE l.key = :key FOR UPDATE OF l
 ), grant_ AS (

@@ -1,0 +1,81 @@
+"""The API's document: what FastAPI cannot know by itself, and without what it wrongly supposes."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, Field
+
+from core.errors import Busy
+
+# The names of the security schemes in auth; an empty one beside them means that none is needed.
+SCHEMES: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
+CALLBACK_BODY = {
+    "required": True,
+    "description": "What KIE posts; only the task's id is used, the rest is kept as evidence.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "code": {"type": "integer"},
+                    "msg": {"type": "string"},
+                    "data": {
+                        "type": "object",
+                        "properties": {
+                            "taskId": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,200}$"},
+                            "state": {"type": "string"},
+                        },
+                        "required": ["taskId"],
+                    },
+                },
+                "required": ["data"],
+            }
+        }
+    },
+}
+
+
+class Fault(BaseModel):
+    """What went wrong: `code` for machines, `message` for people, `request_id` for the log."""
+
+    code: str
+    message: str
+    request_id: str
+    field: str | None = Field(default=None, description="The input at fault; with code invalid_input alone")
+
+
+class ErrorAnswer(BaseModel):
+    """The one shape of every error."""
+
+    error: Fault
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """A route's `responses`: the statuses it refuses with, all in the one shape."""
+    found: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorAnswer, "description": HTTPStatus(status).phrase} for status in statuses
+    }
+    if Busy.http_status in found:
+        found[Busy.http_status]["headers"] = {
+            "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}
+        }
+    return found
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` describe itself without the 422 that FastAPI adds: our answer to bad input is 400."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            found = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            for operations in found["paths"].values():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)
+            for unused in ("HTTPValidationError", "ValidationError"):
+                found["components"]["schemas"].pop(unused, None)
+            app.openapi_schema = found
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]

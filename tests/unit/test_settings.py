@@ -1,0 +1,137 @@
+"""Settings: what is read, what stops the start, and that no error shows a value."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import SettingsError
+from core.settings import ROOT, Settings, load
+
+LOCAL = {
+    "STUDIO_OPS_LOCAL_STACK": "http://127.0.0.1:9010",
+    "DATABASE_URL": "postgresql://u:secret-password@127.0.0.1:5432/x",
+    "KIE_BASE_URL": "http://127.0.0.1:9010",
+}
+
+
+def test_nothing_at_all_is_the_local_profile() -> None:
+    found = load({})
+    assert (found.profile, found.storage_backend, found.kie_base_url) == (
+        "local",
+        "local",
+        "https://api.kie.ai",
+    )
+    assert found.data_path == ROOT / ".data"
+    assert found.fetch_loopback is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "profile"),
+    [
+        pytest.param({}, "local", id="nothing"),
+        pytest.param(LOCAL, "local", id="the local stack's own"),
+        pytest.param({"DATABASE_URL": "postgresql://u@db.example.com/x"}, "configured", id="a database"),
+        pytest.param({"DATABASE_URL": "postgresql://u@127.0.0.1/x"}, "configured", id="a database here"),
+    ],
+)
+def test_the_profile(environment: dict[str, str], profile: str) -> None:
+    assert load(environment).profile == profile
+
+
+def test_an_empty_value_counts_as_none() -> None:
+    assert load({"DATABASE_URL": "", "KIE_API_KEY": ""}).database_url is None
+
+
+def test_several_api_keys_allow_rotation() -> None:
+    assert load({"OPS_API_KEY": " new , old ,, "}).api_keys == ("new", "old")
+    assert load({}).api_keys == ()
+
+
+def test_fetch_hosts_and_the_sandboxs_address() -> None:
+    found = load({**LOCAL, "ALLOWED_FETCH_HOSTS": "Files.example.com, *.cdn.example.com"})
+    assert found.fetch_hosts == ("files.example.com", "*.cdn.example.com")
+    assert found.fetch_loopback == ("127.0.0.1", 9010)
+
+
+@pytest.mark.parametrize(
+    ("data_dir", "path"),
+    [
+        ("/var/lib/studio-ops", Path("/var/lib/studio-ops")),
+        ("data", ROOT / "data"),
+        ("~/x", Path.home() / "x"),
+    ],
+)
+def test_the_data_folder_is_absolute(data_dir: str, path: Path) -> None:
+    assert load({"STUDIO_OPS_DATA_DIR": data_dir}).data_path == path
+
+
+def test_the_companys_other_names_are_read() -> None:
+    assert load({"NEXT_PUBLIC_BASE_URL": "https://a.example.com"}).public_base_url == "https://a.example.com"
+    same = {"NEXT_PUBLIC_BASE_URL": "https://a.example.com", "PUBLIC_BASE_URL": "https://a.example.com"}
+    assert load(same).public_base_url == "https://a.example.com"
+
+
+REFUSED = [
+    (
+        "two names that differ",
+        {"NEXT_PUBLIC_BASE_URL": "https://a.example.com", "PUBLIC_BASE_URL": "https://b.example.com"},
+        "NEXT_PUBLIC_BASE_URL and PUBLIC_BASE_URL are both set and differ",
+    ),
+    ("an unknown storage", {"STORAGE_BACKEND": "floppy"}, "STORAGE_BACKEND"),
+    (
+        "a public address that is no URL",
+        {"PUBLIC_BASE_URL": "ops.example.com"},
+        "PUBLIC_BASE_URL must be a URL",
+    ),
+    ("a provider's that is none", {"KIE_BASE_URL": "ftp://kie"}, "KIE_BASE_URL must be a URL"),
+    (
+        "a local stack with a far database",
+        {**LOCAL, "DATABASE_URL": "postgresql://u:secret-password@db.example.com/x"},
+        "DATABASE_URL must point at this machine",
+    ),
+    (
+        "a local stack with the real KIE",
+        {**LOCAL, "KIE_BASE_URL": "https://api.kie.ai"},
+        "KIE_BASE_URL must point at this machine",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"), [pytest.param(env, says, id=why) for why, env, says in REFUSED]
+)
+def test_what_stops_the_start(environment: dict[str, str], says: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(environment)
+    assert says in refused.value.message
+    assert "secret-password" not in refused.value.message
+
+
+def test_a_missing_setting_is_named_with_the_remedy() -> None:
+    with pytest.raises(
+        SettingsError, match=r"KIE_API_KEY is not set\. Set it in the environment or in \.env"
+    ):
+        load({}).require("KIE_API_KEY")
+    assert load({"KIE_API_KEY": "k"}).require("KIE_API_KEY") == "k"
+    with pytest.raises(SettingsError, match="OPS_API_KEY is not set"):
+        load({}).require("OPS_API_KEY")
+
+
+def test_no_secret_shows_itself() -> None:
+    secrets = {
+        name: f"hidden-{name}"
+        for name in ("OPS_API_KEY", "KIE_API_KEY", "KIE_CALLBACK_SECRET", "FILES_SIGNING_KEY")
+    }
+    secrets |= {"SUPABASE_JWT_SECRET": "hidden-jwt", "KIE_WEBHOOK_HMAC_KEY": "hidden-hmac"}
+    shown = repr(load({**LOCAL, **secrets})) + str(load({**LOCAL, **secrets}).model_dump())
+    assert "hidden-" not in shown
+    assert "secret-password" not in shown
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(load({}), "public_base_url", "x")  # noqa: B010 - the type checker refuses the plain form
+
+
+def test_an_unknown_name_is_nobodys_business() -> None:
+    assert isinstance(load({"PATH": "/bin", "SOMETHING_ELSE": "x"}), Settings)
