@@ -137,7 +137,9 @@ def now() -> datetime:
         try:
             with statement() as connection:
                 shared = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
-            _skew = shared - datetime.now(UTC)
+            difference = shared - datetime.now(UTC)
+            # Less than that is the way to the database, not its clock.
+            _skew = difference if abs(difference) > timedelta(seconds=1) else timedelta()
         except SQLAlchemyError as error:
             _log.warning("database.clock_unknown", error=type(error).__name__)
     return datetime.now(UTC) + _skew

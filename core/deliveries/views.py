@@ -158,13 +158,11 @@ def needs_person(actor: Actor | None, limit: int = 10) -> Sequence[Generation]:
 
 
 def counts(actor: Actor | None, now: datetime) -> Counts:
-    """The last 24 hours, counted."""
+    """The last 24 hours, counted; rows that are not followed here (another provider's) are left out."""
     access.check(actor, Action.VIEW)
     with database.reading() as connection:
         rows = SQL["overview"].all(connection, since=now - timedelta(hours=24))
-    by_state: dict[str | None, int] = {}
-    for row in rows:
-        by_state[row["delivery_state"]] = by_state.get(row["delivery_state"], 0) + row["n"]
+    by_state: dict[str, int] = {row["delivery_state"]: row["n"] for row in rows if row["delivery_state"]}
     total = sum(by_state.values())
     ended = {
         state: by_state.get(state, 0)

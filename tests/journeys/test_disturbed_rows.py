@@ -1,4 +1,4 @@
-"""Rows that another system, a clock or a coincidence disturbs are delivered all the same, with their own file."""
+"""Rows that another system, a clock or a coincidence disturbs are delivered, with their own file."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
