@@ -35,6 +35,6 @@ def streamlit_address() -> WebAddress:
 app = st.App(
     Path(__file__).parent / "pages" / "navigation.py",
     routes=ROUTES,
-    middleware=[Middleware(WhileStarting), Middleware(KnownBase), *MIDDLEWARE],
+    middleware=[*MIDDLEWARE, Middleware(WhileStarting), Middleware(KnownBase)],
     lifespan=lifespan(streamlit_address),
 )

@@ -135,15 +135,13 @@ def read(generation: Generation, delay_s: float, tools: Tools) -> Generation | N
     try:
         record = tools.kie.record(generation.task_id or "")
     except (ProviderError, InvalidInput) as error:
-        _read_failed(generation, error, started, tools)
+        _read_failed(generation, error, tools)
         return None
     decision = policy.next_step(generation, record, tools.clock())
     return _apply(generation, record, decision, started, tools)
 
 
-def _read_failed(
-    generation: Generation, error: ProviderError | InvalidInput, asked_at: datetime, tools: Tools
-) -> None:
+def _read_failed(generation: Generation, error: ProviderError | InvalidInput, tools: Tools) -> None:
     now = tools.clock()
     if isinstance(error, InvalidInput):
         moving.end(
@@ -164,7 +162,7 @@ def _read_failed(
     if isinstance(decision, policy.Attention):
         moving.end(generation, DeliveryState.NEEDS_ATTENTION, event, tools, message=decision.reason)
         return
-    _polled(generation, None, event, decision, asked_at, now)
+    _polled(generation, None, event, decision, now)
 
 
 def _polled(
@@ -172,10 +170,9 @@ def _polled(
     record: TaskRecord | None,
     event: Event,
     decision: policy.PollAt,
-    asked_at: datetime,
     now: datetime,
 ) -> None:
-    """Give the row back until its next look; a callback that came after `asked_at` keeps it due at once."""
+    """Give the row back until its next look; a callback that came meanwhile keeps it due at once."""
     with database.statement() as connection:
         SQL["polled"].run(
             connection,
@@ -185,7 +182,7 @@ def _polled(
             provider_state=record.state_word if record else None,
             status=decision.status,
             next_attempt_at=decision.at,
-            asked_at=asked_at,
+            seen_next_attempt_at=generation.next_attempt_at,
             events=events_json(event),
             request_id=log.request_id(),
         )
@@ -200,7 +197,7 @@ def _apply(
     match decision:
         case policy.PollAt():
             event = Event(EventKind.POLLED, duration_ms=duration_ms, detail=says)
-            _polled(generation, record, event, decision, asked_at, now)
+            _polled(generation, record, event, decision, now)
         case policy.Deliver():
             return _ready(generation, record, decision, duration_ms, now)
         case policy.Fail():

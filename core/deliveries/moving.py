@@ -204,7 +204,7 @@ def release(
         token=generation.lease_token,
         now=now,
         next_attempt_at=next_attempt_at,
-        leased_at=policy.leased_at(generation, now),
+        seen_next_attempt_at=generation.next_attempt_at,
     )
 
 
@@ -236,7 +236,7 @@ def end(
             code=code,
             message=message,
             from_states=[origin for origin, targets in TRANSITIONS.items() if state in targets],
-            leased_at=policy.leased_at(generation, now),
+            seen_next_attempt_at=generation.next_attempt_at,
         )
         if row is None:
             release(connection, generation, now, now)

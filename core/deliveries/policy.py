@@ -77,11 +77,6 @@ class RetryAt:
 Decision = PollAt | Deliver | Fail | Lost | Attention
 
 
-def leased_at(generation: Generation, now: datetime) -> datetime:
-    """When the row was taken by the worker that holds it; what was asked of it later is still to be done."""
-    return generation.lease_until - LEASE if generation.lease_until else now
-
-
 def stuck_after(generation: Generation) -> timedelta:
     """How long a generation of this model and kind may take before it counts as stuck."""
     return timedelta(minutes=kie_models.timing(generation.model or "", generation.kind).stuck_minutes)

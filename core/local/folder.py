@@ -10,9 +10,9 @@ import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from core.errors import LocalStackError
 from core.local import binaries
@@ -24,6 +24,10 @@ if sys.platform != "win32":
 SYSTEM_FOLDER = Path("/var/lib/studio-ops")
 # A stack that was just killed, and somebody who only looks whether one runs, let go within this time.
 LOCK_PATIENCE_S = 1.0
+Port = Annotated[int, Field(ge=1, le=65535)]
+# Of an environment variable.
+Name = Annotated[str, Field(pattern=r"^[A-Z_]+$")]
+Value = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,11 @@ class Record:
     url: str
     pid: int
     since: str
-    ports: dict[str, int] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
+    ports: dict[str, Port] = field(default_factory=dict)
+    environment: dict[Name, Value] = field(default_factory=dict)
 
 
-_RECORD = TypeAdapter(Record, config=ConfigDict(strict=True, extra="forbid"))
+_RECORD = TypeAdapter(Record)
 
 
 def place(settings: Settings) -> Path:
@@ -133,14 +137,13 @@ def load_secrets(folder: Path) -> Secrets:
     """
     path = folder / "secrets.json"
     known = _read(path)
-    usable = known is not None and all(isinstance(value, str) for value in known.values())
-    if known is None or not usable:
-        if path.exists() and path.read_bytes().strip():
-            raise LocalStackError(
-                f"{path} is damaged, and nothing was started. Restore it from a backup. Or move it away: then"
-                " new secrets are made, and links to files that were handed out stop working."
-            )
+    if known is None and _is_blank(path):
         known = {}
+    if known is None or not all(isinstance(value, str) for value in known.values()):
+        raise LocalStackError(
+            f"{path} is damaged, and nothing was started. Restore it from a backup. Or move it away: then"
+            " new secrets are made, and links to files that were handed out stop working."
+        )
     made = Secrets(**{name: str(known[name]) for name in Secrets.__dataclass_fields__ if known.get(name)})
     if asdict(made) != known:
         write(path, asdict(made))
@@ -183,6 +186,16 @@ def _read(path: Path) -> dict[str, Any] | None:
     """The JSON object in the file; None when there is no file, or anything else in it."""
     try:
         found = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether the file is missing or empty."""
+    try:
+        return not path.read_bytes().strip()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False

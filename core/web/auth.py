@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-
 from typing import Annotated, Any
 
 import jwt

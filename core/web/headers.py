@@ -110,7 +110,7 @@ def _port_of(hosts: list[str], scheme: str) -> int | None:
     found = _LOCAL_HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
     if found is None:
         return None
-    return int(found[1]) if found[1] else _PORTS[scheme]
+    return int(found[1]) if found[1] else _PORTS.get(scheme, 80)
 
 
 def _is_from(origins: list[str], port: int) -> bool:

@@ -44,7 +44,7 @@ _CALLBACK_THREADS = ThreadPoolExecutor(6, thread_name_prefix="callback")
 
 
 class Places:
-    """Threads for calls that wait for KIE, so that a slow KIE holds up nothing else. Nobody queues for one."""
+    """Threads for calls that wait for KIE: a slow KIE holds up nothing else, and nobody queues for one."""
 
     def __init__(self, most: int) -> None:
         self._threads = CapacityLimiter(most)

@@ -3,8 +3,10 @@
 import json
 import os
 import platform
+import re
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,19 @@ def machine() -> dict[str, str | int]:
     """What the figure was measured on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
+        "cpu": _cpu(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "cores": os.cpu_count() or 0,
         "memory_gb": round(memory / 1e9),
     }
+
+
+def _cpu() -> str:
+    """The processor's name, where the system tells it."""
+    listed = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.+)", listed.read_text()) if listed.exists() else None
+    return found[1] if found else platform.processor()
 
 
 def line(name: str, figure: Figure) -> str:

@@ -65,7 +65,7 @@ GUARDED: dict[str, Change] = {
         id=one,
         token=token,
         now=NOW,
-        asked_at=NOW,
+        seen_next_attempt_at=NOW,
         provider_state="x",
         status="generating",
         next_attempt_at=NOW,
@@ -107,7 +107,7 @@ GUARDED: dict[str, Change] = {
     "end": lambda c, one, token: SQL["end"].run(
         c,
         id=one,
-        leased_at=NOW,
+        seen_next_attempt_at=NOW,
         token=token,
         now=NOW,
         state="failed",
@@ -119,7 +119,7 @@ GUARDED: dict[str, Change] = {
         from_states=[state.value for state in DeliveryState],
     ),
     "release": lambda c, one, token: SQL["release"].run(
-        c, id=one, token=token, now=NOW, leased_at=NOW, next_attempt_at=NOW
+        c, id=one, token=token, now=NOW, seen_next_attempt_at=NOW, next_attempt_at=NOW
     ),
     "renew_lease": lambda c, one, token: SQL["renew_lease"].run(c, id=one, token=token, lease_until=NOW),
 }

@@ -34,7 +34,7 @@ def _end(state: DeliveryState) -> Callable[[Any, UUID], Any]:
     return lambda c, one: SQL["end"].run(
         c,
         id=one,
-        leased_at=NOW,
+        seen_next_attempt_at=NOW,
         token=TOKEN,
         now=NOW,
         state=state,
@@ -106,7 +106,7 @@ CHANGES = [
             id=one,
             token=TOKEN,
             now=NOW,
-            asked_at=NOW,
+            seen_next_attempt_at=NOW,
             provider_state=None,
             status=None,
             next_attempt_at=NOW,
@@ -163,7 +163,7 @@ CHANGES = [
     Change(
         "release",
         lambda c, one: SQL["release"].run(
-            c, id=one, token=TOKEN, now=NOW, leased_at=NOW, next_attempt_at=None
+            c, id=one, token=TOKEN, now=NOW, seen_next_attempt_at=NOW, next_attempt_at=None
         ),
         {},
     ),
