@@ -100,7 +100,8 @@ UPDATE generations SET lease_until = :lease_until WHERE id = :id AND lease_token
 -- Gives a row back with the time of its next attempt; who hurried or moved it meanwhile stays heard.
 UPDATE generations
 SET next_attempt_at = CASE WHEN delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
-                           THEN CASE WHEN next_attempt_at > :leased_at OR CAST(:next_attempt_at AS timestamptz) IS NULL
+                           THEN CASE WHEN next_attempt_at IS DISTINCT FROM CAST(:seen_next_attempt_at AS timestamptz)
+                                          OR CAST(:next_attempt_at AS timestamptz) IS NULL
                                      THEN least(next_attempt_at, :next_attempt_at) ELSE :next_attempt_at END END,
     lease_until = NULL, lease_token = NULL, updated_at = :now
 WHERE id = :id AND lease_token = :token;
@@ -112,9 +113,10 @@ WITH moved AS (
     SET delivery_state = 'awaiting_provider',
         provider_state = coalesce(:provider_state, provider_state), provider_read_at = :now,
         status = coalesce(:status, status),
-        next_attempt_at = CASE WHEN next_attempt_at > :asked_at THEN least(next_attempt_at, :next_attempt_at)
-                               ELSE :next_attempt_at END,
-        attempt_priority = CASE WHEN next_attempt_at > :asked_at THEN attempt_priority ELSE 2 END,
+        next_attempt_at = CASE WHEN next_attempt_at IS DISTINCT FROM CAST(:seen_next_attempt_at AS timestamptz)
+                               THEN least(next_attempt_at, :next_attempt_at) ELSE :next_attempt_at END,
+        attempt_priority = CASE WHEN next_attempt_at IS DISTINCT FROM CAST(:seen_next_attempt_at AS timestamptz)
+                                THEN attempt_priority ELSE 2 END,
         lease_until = NULL, lease_token = NULL, updated_at = :now
     WHERE id = :id AND lease_token = :token AND delivery_state IN ('awaiting_provider', 'awaiting_delivery')
     RETURNING id
@@ -201,7 +203,7 @@ SET delivery_state = :state, status = coalesce(:status, status), next_attempt_at
     failure_category = :category, failure_code = :code, failure_message = :message,
     lease_until = NULL, lease_token = NULL, updated_at = :now
 WHERE id = :id AND lease_token = :token AND delivery_state = ANY(CAST(:from_states AS text[]))
-  AND (next_attempt_at IS NULL OR next_attempt_at <= :leased_at)
+  AND next_attempt_at IS NOT DISTINCT FROM CAST(:seen_next_attempt_at AS timestamptz)
 RETURNING id;
 
 -- name: unsend

@@ -49,7 +49,7 @@ def test_the_same_request_key_at_once_from_many_makes_one_generation(world: Worl
 
     def press() -> dict[str, Any]:
         barrier.wait(10)
-        return world.create("pressed [[fault:latency@create=0.3]]", requestKey="form-nonce-8")
+        return world.create("pressed [[fault:latency@create=0.3]] [[fault:stuck]]", requestKey="form-nonce-8")
 
     with ThreadPoolExecutor(8) as pool:
         made = [pressed.result() for pressed in [pool.submit(press) for _ in range(8)]]
