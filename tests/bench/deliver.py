@@ -23,7 +23,7 @@ from tests.bench.figures import Figure, line
 from tests.bench.load import Plan, percentile
 from tests.bench.rig import KIE_KEY, Rig, rig
 from tests.bench.seeding import Finished
-from tests.bench.storage_log import StorageLog, watching
+from tests.bench.storage_log import watching
 
 ROUNDS = 3
 FILE_BYTES = 250_000
@@ -91,7 +91,8 @@ def _rounds(rows: int) -> Iterator[Round]:
 
 
 def _figures(rounds: Sequence[Round], rows: int) -> Iterator[Figure]:
-    asked = f"{rows} generations of {FILE_BYTES // 1000} KB, {OFFERED:g} callbacks/s, median of {len(rounds)} rounds"
+    size, times = FILE_BYTES // 1000, len(rounds)
+    asked = f"{rows} generations of {size} KB, {OFFERED:g} callbacks/s, median of {times} rounds"
     rate = statistics.median(one.rate for one in rounds)
     yield Figure(
         input=asked,

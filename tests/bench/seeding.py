@@ -14,10 +14,10 @@ MODEL = "flux-2/pro-text-to-image"
 
 # As a paid request leaves a row; the polls stay away for a day, so that only a callback moves it.
 _ROWS = """
-INSERT INTO generations (id, provider, kind, model, prompt, input, status, delivery_state, request_key, task_id,
-                         submitted_at, created_at, updated_at, next_attempt_at)
-SELECT id, 'kie', 'image', %s, 'a lighthouse', %s, 'queued', 'awaiting_provider', 'bench:' || id, task_id,
-       now(), now(), now(), now() + interval '1 day'
+INSERT INTO generations (id, provider, kind, model, prompt, input, status, delivery_state, request_key,
+                         task_id, submitted_at, created_at, updated_at, next_attempt_at)
+SELECT id, 'kie', 'image', %s, 'a lighthouse', %s, 'queued', 'awaiting_provider', 'bench:' || id,
+       task_id, now(), now(), now(), now() + interval '1 day'
 FROM unnest(%s::uuid[], %s::text[]) AS made(id, task_id)
 """
 
