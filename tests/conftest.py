@@ -100,9 +100,9 @@ def free_port() -> int:
 def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a sandbox that runs for the whole session."""
     environment = {"PATH": os.environ["PATH"], "KIE_API_KEY": SANDBOX_KEY, "PYTHONPATH": str(settings.ROOT)}
+    folder = str(tmp_path_factory.mktemp("sandbox"))
     child = subprocess.Popen(
-        [sys.executable, "-m", "core.sandbox", "--port", "0"]
-        + ["--data-dir", str(tmp_path_factory.mktemp("sandbox"))],
+        [sys.executable, "-m", "core.sandbox", "--port", "0", "--data-dir", folder],
         env=environment,
         cwd=settings.ROOT,
         stdout=subprocess.PIPE,
