@@ -68,11 +68,6 @@ class Conflict(StudioOpsError):
     http_status = 409
 
 
-class TooLarge(StudioOpsError):
-    code = "too_large"
-    http_status = 413
-
-
 class Busy(StudioOpsError):
     """All places for such work are taken; `retry_after` is the seconds to wait before asking again."""
 

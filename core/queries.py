@@ -1,7 +1,7 @@
 """Named SQL: `sql/queries/<domain>.sql`, each query under its name and one line of description."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -37,11 +37,6 @@ class Query:
     def run(self, connection: Connection, **parameters: Any) -> int:
         """Execute a statement; the number of rows it touched."""
         return connection.execute(self.clause, parameters).rowcount
-
-    def run_many(self, connection: Connection, parameters: Sequence[Mapping[str, Any]]) -> None:
-        """Execute the statement once for each set of parameters."""
-        if parameters:
-            connection.execute(self.clause, list(parameters))
 
 
 @cache

@@ -3,9 +3,13 @@
 import json
 from decimal import Decimal
 
+from core import log
 from core.deliveries.models import Generation
+from core.errors import InvalidInput
 from core.providers import kie_models
 from core.providers.contract import TaskRecord
+
+_log = log.get(__name__)
 
 
 def cost_json(generation: Generation, record: TaskRecord) -> str:
@@ -19,8 +23,13 @@ def cost_json(generation: Generation, record: TaskRecord) -> str:
     if record.credits_consumed is not None:
         quantity, unit, price = record.credits_consumed, "credit", kie_models.USD_PER_CREDIT
     else:
+        try:
+            price = kie_models.estimate_usd(generation.model or "", generation.input)
+        except InvalidInput:
+            # The table has changed since it was sent; a paid result is not held up by its price.
+            _log.exception("delivery.no_price", generation_id=str(generation.id), model=generation.model)
+            return "[]"
         quantity, unit = Decimal(1), "generation"
-        price = kie_models.estimate_usd(generation.model or "", generation.input)
     line = {
         "quantity": str(quantity),
         "unit": unit,

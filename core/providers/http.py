@@ -183,6 +183,7 @@ def mask(value: Any, secrets: tuple[str, ...] = (), depth: int = 0) -> Any:
     return value
 
 
+@lru_cache(maxsize=4096)
 def _names_a_secret(key: Any) -> bool:
     return bool(redact({key: "."}) == {key: MASK})
 

@@ -346,12 +346,11 @@ ORDER BY created_at DESC, id DESC LIMIT :limit;
 SELECT delivery_state, count(*) AS n FROM generations WHERE created_at >= :since GROUP BY delivery_state;
 
 -- name: hourly
--- What became of the last day's generations by the hour they were begun, from the newest 20,000 rows at most.
+-- What became of generations since the given time, by the hour they were begun.
 SELECT date_trunc('hour', created_at) AS hour,
        count(*) FILTER (WHERE delivery_state = 'delivered') AS delivered,
        count(*) FILTER (WHERE delivery_state IN ('failed', 'lost', 'needs_attention')) AS not_delivered
-FROM (SELECT created_at, delivery_state FROM generations
-      WHERE created_at >= :since ORDER BY created_at DESC LIMIT 20000) g
+FROM generations WHERE created_at >= :since
 GROUP BY 1;
 
 -- name: needs_person

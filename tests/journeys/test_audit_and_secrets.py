@@ -55,6 +55,28 @@ def test_who_created_and_who_synced_is_known(world: World) -> None:
     assert synced.before == {"delivery_state": "awaiting_provider"}
 
 
+def test_a_line_is_written_in_the_transaction_of_its_act(world: World) -> None:
+    made = world.create("together [[fault:stuck]]")
+    world.web.get("/api/kie/sync", params={"taskId": made["taskId"]})
+    pairs = world.sql(
+        "SELECT a.xmin = e.xmin AS together FROM audit_log a JOIN delivery_events e"
+        " ON e.generation_id = CAST(a.object_id AS uuid)"
+        " AND (a.action, e.kind) IN (('generation.create', 'created'), ('generation.sync', 'sync_requested'))"
+        " WHERE a.object_id = %s",
+        made["generationId"],
+    )
+    assert [pair.together for pair in pairs] == [True, True]
+    wanted = service.NewGeneration("flux-2/pro-text-to-image", {"prompt": "abc"}, request_key="together-1")
+    later = service.create(access.job("test"), wanted, tools.current())
+    [row] = world.sql(
+        "SELECT a.xmin = g.xmin AS row, a.xmin = j.xmin AS job FROM audit_log a"
+        " JOIN generations g ON g.id = CAST(a.object_id AS uuid)"
+        " JOIN procrastinate_jobs j ON j.queueing_lock = 'deliver:' || a.object_id WHERE a.object_id = %s",
+        str(later.id),
+    )
+    assert (row.row, row.job) == (True, True)
+
+
 def test_what_the_machinery_does_by_itself_is_no_act(world: World) -> None:
     made = world.create("by itself")["generationId"]
     world.settle(made, {"delivered"})
