@@ -74,7 +74,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product() -> Iterator[Product]:
     """`streamlit run app.py` with nothing configured, in a data folder of its own."""
     with postgres.temporary_folder() as place:
@@ -120,13 +120,13 @@ def _ready(url: str, web: subprocess.Popen[bytes], place: Path, said: Path) -> P
     return product
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     """Debian's Chromium."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
