@@ -381,4 +381,5 @@ def test_all_includes_those_of_the_company(open_page: OpenPage, connection: Conn
 def test_a_model_is_said_to_take_as_long_as_it_took(open_page: OpenPage, connection: Connection) -> None:
     for n in range(20):
         seeding.insert(connection, seeding.Row(DeliveryState.DELIVERED, "success", age_s=100 + n))
+    connection.execute("UPDATE generations SET provider_ms = 12000")
     assert "$0.025 · usually 12\u00a0s" in html_of(open_page(PAGE))

@@ -92,10 +92,13 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     handlers, written = list(root.handlers), io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
     theirs = logging.getLogger("uvicorn.access")  # as uvicorn leaves it
-    theirs.handlers, theirs.propagate = [logging.StreamHandler()], False
+    theirs.handlers, theirs.propagate, theirs.disabled = [logging.StreamHandler()], False, False
+    was = theirs.level
+    theirs.setLevel(logging.INFO)
     log.configure("test")
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     root.handlers, root.level = handlers, level
+    theirs.setLevel(was)
     structlog.reset_defaults()
 
 
