@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.access import Actor, Role
 from core.local import stack
-from pages.components import banner, errors, look
+from pages.components import banner, errors, look, memory
 from pages.components.actor import current_actor
 
 EVERYONE = frozenset(Role)
@@ -113,6 +113,7 @@ def main() -> None:
             else:
                 banner.show()
                 page.run()
+                memory.settle(page.url_path)
 
 
 if __name__ == "__main__":
