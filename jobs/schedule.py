@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from jobs import adopt, poll, prune, sweep
+from jobs import adopt, poll, prune, storage_usage, sweep
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ JOBS: dict[str, Scheduled] = {
         Scheduled("sweep", timedelta(seconds=5), sweep.run),
         Scheduled("adopt", timedelta(hours=1), adopt.run),
         Scheduled("prune", timedelta(hours=1), prune.run),
+        # Listing a large storage takes minutes: it must not stand in the way of the short ones.
+        Scheduled("storage_usage", timedelta(hours=1), storage_usage.run, queue="long"),
     )
 }
 

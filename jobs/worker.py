@@ -21,8 +21,9 @@ from jobs import clock, deliver
 from jobs.schedule import JOBS, Scheduled
 
 # How many jobs of each queue run at once. Deliveries mostly wait for the network; housekeeping has
-# places of its own, so that slow files never hold up the polls, nor a slow provider the rest.
-PLACES = {"deliveries": 16, "polls": 2, "housekeeping": 2}
+# places of its own, so that slow files never hold up the polls, nor a slow provider the rest; what
+# takes minutes has one.
+PLACES = {"deliveries": 16, "polls": 2, "housekeeping": 2, "long": 1}
 # A worker that has been silent for this long is dead and its jobs are begun anew.
 STALLED_AFTER_S = 30
 # How long the jobs in hand may go on after SIGTERM, and the pause before work begins again when the

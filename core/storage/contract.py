@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from core.errors import InvalidInput
 
@@ -17,6 +17,8 @@ from core.errors import InvalidInput
 _KEY = re.compile(r"[A-Za-z0-9_/!.*'() &$=@;:+,?-]+")
 MAX_KEY = 800  # beyond about 900 Supabase answers 500
 MAX_SEGMENT = 255  # bytes in one file name, on every file system that we know
+
+Kind = Literal["local", "supabase", "r2"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Storage(Protocol):
     InvalidInput for a key that no file can have, NotFound where said.
     """
 
+    @property
+    def kind(self) -> Kind:
+        """Which backend it is, as STORAGE_BACKEND names it."""
+        ...
+
     def upload(self, bucket: str) -> AbstractContextManager[Upload]:
         """A new file in `bucket`. Leaving the block without a commit leaves nothing behind."""
         ...
@@ -83,6 +90,13 @@ class Storage(Protocol):
 
     def find(self, bucket: str, prefix: str, limit: int = 1000) -> list[ObjectInfo]:
         """The files whose path begins with `prefix`, by path, at most `limit`."""
+        ...
+
+    def walk(self, bucket: str) -> Iterator[ObjectInfo]:
+        """Every file of the bucket, in no order, as the backend lists them: millions fit into little memory.
+
+        A file that comes or goes meanwhile may be missed.
+        """
         ...
 
     def open(self, bucket: str, path: str) -> Reader:

@@ -11,14 +11,14 @@ import stat as stat_bits
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from core.errors import NotFound, StorageError
 from core.storage import links
 from core.storage.buckets import Bucket
-from core.storage.contract import ObjectInfo, check_key
+from core.storage.contract import Kind, ObjectInfo, check_key
 
 # What a path's ending stands for; anything else is bytes.
 CONTENT_TYPES = {
@@ -48,6 +48,8 @@ def content_type_of(path: str) -> str:
 
 class LocalStorage:
     """A folder as a `core.storage.contract.Storage`; any number of processes may share it."""
+
+    kind: Kind = "local"
 
     def __init__(self, root: Path, signing_key: bytes, buckets: Mapping[str, Bucket]) -> None:
         self._root = root
@@ -90,6 +92,18 @@ class LocalStorage:
                 if (name := str((Path(top) / file).relative_to(base))).startswith(prefix)
             )
         return [info for path in paths[:limit] if (info := self.stat(bucket, path))]
+
+    def walk(self, bucket: str) -> Iterator[ObjectInfo]:
+        base = f"{self._root / self._bucket(bucket).name}/"
+        folders = [base]
+        while folders:
+            with named_errors(self._root), _entries(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{entry.path}/")
+                    elif entry.is_file(follow_symlinks=False):
+                        with suppress(FileNotFoundError):
+                            yield _info(bucket, entry.path.removeprefix(base), entry.stat())
 
     def open(self, bucket: str, path: str) -> "LocalReader":
         place = self._place(bucket, path)
@@ -240,6 +254,14 @@ def _info(bucket: str, path: str, found: os.stat_result) -> ObjectInfo:
 
 def _not_found(bucket: str, path: str) -> NotFound:
     return NotFound(f"There is no file {path} in the bucket {bucket}.")
+
+
+def _entries(folder: str) -> AbstractContextManager[Iterator["os.DirEntry[str]"]]:
+    """What lies in the folder; nothing when it is gone."""
+    try:
+        return os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return nullcontext(iter(()))
 
 
 def _make_folder(folder: Path) -> None:

@@ -29,6 +29,7 @@ _EMPTIED = (
     "delivery_events",
     "callback_inbox",
     "stored_files",
+    "storage_usage",
     "job_costs",
     "job_runs",
     "process_heartbeats",

@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("core.web", "core.local"),
     ("core.diagnosis",),
     ("core.deliveries",),
-    ("core.upgrade",),
+    ("core.upgrade", "core.usage"),
     ("core.providers", "core.storage", "core.work", "core.audit", "core.access"),
     ("core.queries",),
     ("core.database", "core.settings", "core.errors", "core.log", "core.version"),
