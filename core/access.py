@@ -23,6 +23,7 @@ class Action(StrEnum):
     CREATE_GENERATION = "start a generation"
     SYNC_GENERATION = "bring a generation up to date"
     DEBUG_GENERATION = "see a generation's evidence"
+    REHEARSE = "begin, disturb or clear a rehearsal"
 
 
 _EVERYONE = frozenset(Role)
@@ -32,6 +33,7 @@ PERMISSIONS: dict[Action, frozenset[Role]] = {
     Action.CREATE_GENERATION: frozenset({Role.PRODUCT, Role.OPERATIONS, Role.ADMIN}),
     Action.SYNC_GENERATION: _STAFF,
     Action.DEBUG_GENERATION: _STAFF,
+    Action.REHEARSE: frozenset({Role.OPERATIONS, Role.ADMIN}),
 }
 
 

@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 
 from core import access, database, log, settings
 from core.deliveries import following, service, tools
-from core.errors import StudioOpsError
+from core.errors import Conflict, StudioOpsError
 from core.local import stack
+from core.rehearsal import service as rehearsal
 from core.work.limiter import Priority
 from jobs import clock, doctor, migrate, worker
 from jobs.schedule import JOBS, slot_of
@@ -41,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("job", choices=sorted(JOBS))
     sync = commands.add_parser("sync", help="bring one task up to date now")
     sync.add_argument("task_id", help="the provider's task id")
+    history = commands.add_parser("history", help="fill a rehearsal's history; in the local profile only")
+    history.add_argument("--generations", type=int, default=rehearsal.DEFAULT_GENERATIONS, metavar="N")
+    history.add_argument("--days", type=int, default=rehearsal.DEFAULT_DAYS, metavar="D")
+    history.add_argument(
+        "--seed", type=int, default=rehearsal.DEFAULT_SEED, help="the same seed, the same history"
+    )
+    history.add_argument("--clear", action="store_true", help="take the rehearsal away without a trace")
     commands.add_parser("doctor", help="check every setting and part; exit 1 on a fault")
     return parser
 
@@ -102,6 +111,25 @@ def _sync(options: argparse.Namespace) -> int:
     return 0
 
 
+def _history(options: argparse.Namespace) -> int:
+    actor = access.command_line(getpass.getuser())
+    if settings.current().database_url is None:
+        raise Conflict("Nothing runs in this folder. Start it with: streamlit run app.py")
+    with_tools, started = tools.current(), time.monotonic()
+    steps = (
+        rehearsal.clear(actor, with_tools)
+        if options.clear
+        else rehearsal.begin(
+            actor, with_tools, generations=options.generations, days=options.days, seed=options.seed
+        )
+    )
+    for step in steps:
+        seconds = time.monotonic() - started
+        print(f"\r{step.what}: {step.done:,} of {step.total:,}, {seconds:.0f} s", end="", flush=True)
+    print(f"\n{'cleared' if options.clear else 'filled'} in {time.monotonic() - started:.1f} s")
+    return 0
+
+
 def _doctor(_: argparse.Namespace) -> int:
     verdicts = doctor.check(settings.current(), datetime.now(UTC))
     for verdict in verdicts:
@@ -116,6 +144,7 @@ _COMMANDS = {
     "migrate": _migrate,
     "run": _run,
     "sync": _sync,
+    "history": _history,
     "doctor": _doctor,
 }
 

@@ -17,7 +17,7 @@ from procrastinate.jobs import Status
 
 from core import database, log, settings
 from core.work import runs
-from jobs import clock, deliver
+from jobs import clock, deliver, rehearse
 from jobs.schedule import JOBS, Scheduled
 
 # How many jobs of each queue run at once. Deliveries mostly wait for the network; housekeeping has
@@ -47,6 +47,7 @@ def make_app(database_url: str) -> App:
     )
     retry = RetryStrategy(max_attempts=5, exponential_wait=2)
     app.task(name="deliver", queue="deliveries", retry=retry)(_delivering)
+    app.task(name="rehearse", queue="housekeeping", retry=retry)(_rehearsing)
     for job in JOBS.values():
         app.task(name=job.name, queue=job.queue)(_scheduled(job))
     return app
@@ -59,6 +60,10 @@ async def _autocommit(connection: psycopg.AsyncConnection) -> None:
 
 async def _delivering(generation_id: str) -> None:
     await asyncio.to_thread(_in_request, deliver.run, generation_id)
+
+
+async def _rehearsing() -> None:
+    await asyncio.to_thread(_in_request, rehearse.run)
 
 
 def _in_request(work: Callable[..., object], *arguments: object) -> None:

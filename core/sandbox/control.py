@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 
 from core.sandbox.dials import Dials
 from core.sandbox.faults import FAULTS, MARKER_SYNTAX, BadFault, Rule, choose
+from core.sandbox.planting import plant, sample
 from core.sandbox.service import Sandbox
 from core.sandbox.stats import stats
 from core.sandbox.store import now_ms
@@ -24,6 +25,8 @@ from core.sandbox.tasks import FAILURES, Task
 Switch = StrictBool | StrictInt | StrictFloat | Rule
 _SWITCHES: TypeAdapter[dict[str, Switch]] = TypeAdapter(dict[str, Switch])
 LOG_LIMIT = 1000
+# Fewer characters could be the beginning of anybody's id.
+SHORTEST_MARK = 8
 
 
 class BadControl(Exception):
@@ -46,6 +49,9 @@ class Control:
             Route("/faults", _open(self._put_faults), methods=["PUT"]),
             Route("/settings", _open(self._settings), methods=["GET"]),
             Route("/settings", _open(self._put_settings), methods=["PUT"]),
+            Route("/sample", _open(sample), methods=["GET"]),
+            Route("/tasks", _open(self._plant), methods=["POST"]),
+            Route("/forget", _open(self._forget), methods=["POST"]),
             Route("/tasks/{task_id}", _open(self._task), methods=["GET"]),
             Route("/tasks/{task_id}/finish", _open(self._finish), methods=["POST"]),
             Route("/log", _open(self._log), methods=["GET"]),
@@ -117,6 +123,23 @@ class Control:
         self._sandbox.finish(task, (code, FAILURES.get(code, FAILURES["500"])) if code else None)
         return {"record": self._sandbox.record(self._known(request))}
 
+    async def _plant(self, request: Request) -> object:
+        try:
+            tasks = plant(self._sandbox, await _body(request))
+        except ValidationError:
+            raise
+        except ValueError as error:
+            raise BadControl(str(error)) from None
+        records = [self._sandbox.record(task) for task in tasks]
+        urls = [[self._sandbox.result_url(name) for name in task.file_names] for task in tasks]
+        return {"tasks": [{**row, "resultUrls": found} for row, found in zip(records, urls, strict=True)]}
+
+    async def _forget(self, request: Request) -> object:
+        mark = (await _body(request)).get("generations")
+        if not isinstance(mark, str) or len(mark) < SHORTEST_MARK:
+            raise BadControl(f"generations is at least {SHORTEST_MARK} characters that their ids begin with")
+        return {"tasks": self._sandbox.forget(mark)}
+
     async def _log(self, request: Request) -> object:
         """Rows oldest first; `next` is the `after` of the following page, or None."""
         asked = request.query_params
@@ -147,7 +170,8 @@ def _open(handler: Callable[[Request], Awaitable[object]]) -> Callable[[Request]
     async def endpoint(request: Request) -> Response:
         try:
             _check_caller(request)
-            return JSONResponse(await handler(request))
+            answer = await handler(request)
+            return answer if isinstance(answer, Response) else JSONResponse(answer)
         except BadControl as error:
             return JSONResponse({"error": str(error)}, error.status)
         except BadFault as error:

@@ -7,8 +7,8 @@ import asyncio
 import hashlib
 import random
 import threading
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,6 +89,17 @@ def _tiny(extension: str) -> bytes:
     return stream.getvalue()
 
 
+def film() -> bytes:
+    """The film in landscape that every such task results in."""
+    return _video("16:9")
+
+
+@lru_cache(maxsize=32)
+def small_picture(prompt: str, side: int) -> bytes:
+    """A JPEG of `prompt`, `side` pixels wide; the same bytes for the same words."""
+    return render(seed=f"sample:{prompt}", prompt=prompt, size=(side, side * 3 // 4), extension="jpg")
+
+
 def frame_size(given: Mapping[str, Any]) -> tuple[int, int]:
     """Width and height in pixels for an image's input."""
     long_side = LONG_SIDE[given["resolution"]]
@@ -119,6 +130,11 @@ class Pictures:
         base = _video("16:9")
         free = max(size - len(base), 8 + len(label))
         return Padded(base + free.to_bytes(4, "big") + b"free" + label, len(base) + free)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove what was rendered under these names."""
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
 
     async def of(self, task: Task, name: str) -> Source:
         """The file `name` of a finished task."""

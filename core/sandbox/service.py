@@ -110,6 +110,35 @@ class Sandbox:
         self.wake.set()
         return task
 
+    def plant(
+        self, request: Mapping[str, Any], marks: tuple[Choice, ...], *, age_ms: int, ends_in_ms: int | None
+    ) -> Task:
+        """A task that was accepted some time ago, whatever the limits; it calls back if it has not ended."""
+        now = now_ms()
+        task_id = self._new_id()
+        fate = {mark.fault: mark.value for mark in marks if Place.TASK in mark.at}
+        task = Task(
+            id=task_id,
+            created=now - age_ms,
+            duration=age_ms + (ends_in_ms or 0),
+            finish=None if ends_in_ms is None else now + ends_in_ms,
+            request=dict(request),
+            credits=MODELS[request["model"]].price(request["input"]),
+            fate=fate,
+            marks=tuple(mark for mark in marks if {Place.READ, Place.FILE} & set(mark.at)),
+            failure=_failure(fate),
+        )
+        self.store.add(task, [] if task.done(now) else _callback_delays(task))
+        self.wake.set()
+        return task
+
+    def forget(self, mark: str) -> int:
+        """Forget the tasks of generations whose id begins with `mark`, and their cost; how many."""
+        tasks = self.store.marked(mark)
+        self.pictures.forget(name for task in tasks for name in task.file_names)
+        self.store.forget(mark)
+        return len(tasks)
+
     def _new_id(self) -> str:
         if self.dials.seed is None:
             return f"task_{uuid.uuid4().hex}"

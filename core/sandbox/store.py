@@ -257,6 +257,36 @@ class Store:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
+    def marked(self, mark: str) -> list[Task]:
+        """The tasks of generations whose id begins with `mark`."""
+        rows = self._db.execute(
+            "SELECT id, created, duration, finish, request, credits, fate, marks, failure"
+            " FROM tasks WHERE generation >= ?1 AND generation < ?1 || '~'",
+            (mark,),
+        )
+        return [_task(row) for row in rows]
+
+    def forget(self, mark: str) -> None:
+        """Delete them with their callbacks, log lines and counts, and give back what they cost."""
+        self.flush()
+        ours = "(SELECT id FROM tasks WHERE generation >= ?1 AND generation < ?1 || '~')"
+        with self._transaction():
+            spent = self._db.execute(
+                f"SELECT coalesce(sum(credits), 0) FROM tasks WHERE id IN {ours}"  # noqa: S608 - a constant
+                " AND settled = 1 AND failure = 'null'",
+                (mark,),
+            ).fetchone()[0]
+            for statement in (
+                f"DELETE FROM callbacks WHERE task IN {ours}",  # noqa: S608
+                f"DELETE FROM uses WHERE subject IN {ours}",  # noqa: S608
+                f"DELETE FROM log WHERE task IN {ours}",  # noqa: S608
+                "DELETE FROM log WHERE generation >= ?1 AND generation < ?1 || '~'",
+                "DELETE FROM tasks WHERE generation >= ?1 AND generation < ?1 || '~'",
+            ):
+                self._db.execute(statement, (mark,))
+            self._save("balance", self._balance + spent)
+        self._balance += spent
+
     def wipe(self) -> None:
         """Forget tasks, callbacks, log and counts; dials, rules and salt stay."""
         self._buffer.clear()

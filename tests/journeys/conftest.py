@@ -30,6 +30,7 @@ _EMPTIED = (
     "callback_inbox",
     "stored_files",
     "storage_usage",
+    "rehearsals",
     "job_costs",
     "job_runs",
     "process_heartbeats",

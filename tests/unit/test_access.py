@@ -12,6 +12,7 @@ MAY = {
     Action.CREATE_GENERATION: {"product", "operations", "admin"},
     Action.SYNC_GENERATION: {"support", "product", "operations", "admin"},
     Action.DEBUG_GENERATION: {"support", "product", "operations", "admin"},
+    Action.REHEARSE: {"operations", "admin"},
 }
 
 

@@ -1,0 +1,1 @@
+"""Practise on a made-up history with real deliveries: only in the local profile, and gone without a trace."""

@@ -1,0 +1,296 @@
+-- name: standing
+-- The rehearsal that stands here, if one does.
+SELECT state, seed, days, begun_at, begun_by, filled_at, usage_taken_at, traffic_per_minute, traffic_since, traffic_until
+FROM rehearsals;
+
+-- name: begin
+-- Records that a rehearsal is being filled; no row when one stands already.
+INSERT INTO rehearsals (id, state, seed, days, begun_at, begun_by)
+VALUES (1, 'filling', :seed, :days, :now, :begun_by)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: set_state
+-- Moves the rehearsal; one that is being cleared makes no traffic.
+UPDATE rehearsals
+SET state = :state, filled_at = CASE WHEN :state = 'ready' THEN CAST(:now AS timestamptz) ELSE filled_at END,
+    traffic_until = CASE WHEN :state = 'clearing' THEN NULL ELSE traffic_until END,
+    traffic_per_minute = CASE WHEN :state = 'clearing' THEN 0 ELSE traffic_per_minute END;
+
+-- name: note_usage
+-- Remembers which counts of storage belong to the rehearsal.
+UPDATE rehearsals SET usage_taken_at = CAST(:taken_at AS timestamptz[]);
+
+-- name: set_traffic
+-- How many live generations are made a minute, and until when; only while the rehearsal is ready.
+UPDATE rehearsals
+SET traffic_per_minute = :per_minute, traffic_until = :until, traffic_since = :now
+WHERE state = 'ready'
+RETURNING id;
+
+-- name: claim_traffic
+-- Claims the live generations that are due since the last claim, at most so many; what is missed is not made up for.
+WITH due AS (
+    SELECT id, least(:now, traffic_until) AS up_to,
+           floor(extract(epoch FROM least(:now, traffic_until) - traffic_since) * traffic_per_minute / 60)::int AS n
+    FROM rehearsals
+    WHERE state = 'ready' AND traffic_per_minute > 0 AND traffic_since < least(:now, traffic_until)
+    FOR UPDATE
+)
+UPDATE rehearsals r
+SET traffic_since = CASE WHEN due.n > :most THEN due.up_to
+                         ELSE r.traffic_since + make_interval(secs => due.n * 60.0 / r.traffic_per_minute) END
+FROM due WHERE r.id = due.id AND due.n > 0
+RETURNING least(due.n, :most) AS made;
+
+-- name: end
+-- The rehearsal is gone.
+DELETE FROM rehearsals;
+
+-- name: add_customers
+-- The customers of the history, as the company's sign-up would have made them.
+INSERT INTO auth.users (id, email, raw_user_meta_data, created_at)
+SELECT c.id, c.email, jsonb_build_object('full_name', c.name), :since
+FROM jsonb_to_recordset(CAST(:customers AS jsonb)) AS c (id uuid, email text, name text)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: fill
+-- Writes a batch of hours: generations, ledger lines, and of the newest days callbacks and timelines too.
+WITH hour AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:hours AS jsonb))
+        AS h(start timestamptz, first bigint, n int, span_s float8, fails float8, slow float8, outage boolean)
+), variant AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(CAST(:variants AS jsonb))
+        AS v(model text, kind text, input jsonb, usd numeric, credits numeric, p50_s float8, extension text,
+             above float8, below float8)
+), ending AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(CAST(:endings AS jsonb))
+        AS e(outage boolean, state text, status text, event text, category text, code text, message text,
+             refused boolean, paid boolean, above float8, below float8)
+), drawn AS (
+    -- Each number has draws of its own, the same for the same seed.
+    SELECT h.first + i AS n, h.start + make_interval(secs => (i + d.r[1]) * h.span_s / h.n) AS created_at,
+           h.fails, h.slow, h.outage, d.r
+    FROM hour h, generate_series(0, h.n - 1) i,
+         LATERAL (SELECT ARRAY(SELECT (hashint8extended((h.first + i) * 16 + k, CAST(:seed AS bigint)) & 1048575) / 1048576::float8
+                               FROM generate_series(1, 9) k) AS r) d
+), made AS MATERIALIZED (
+    SELECT w.n, w.created_at, w.r, t.submitted_at, v.*,
+           t.submitted_at + make_interval(secs => p.provider_s) AS finished_at,
+           t.submitted_at + make_interval(secs => p.provider_s + p.store_s) AS delivered_at,
+           p.provider_s, p.store_s,
+           (CAST(:id_head AS text) || lpad(to_hex(w.n), 12, '0'))::uuid AS id,
+           (CAST(:customer_head AS text) || lpad(to_hex(floor(w.r[4] ^ 2.2 * CAST(:customers AS int))::int), 12, '0'))::uuid AS user_id,
+           'task_' || md5(CAST(:seed AS bigint) || ' ' || w.n) AS task,
+           (CAST(:prompts AS text[]))[1 + floor(w.r[5] * cardinality(CAST(:prompts AS text[])))::int] AS prompt,
+           coalesce(e.state, 'delivered') AS state, coalesce(e.status, 'success') AS status, e.event, e.category,
+           e.code, e.message, coalesce(e.refused, false) AS refused, coalesce(e.paid, e.state IS NULL) AS paid,
+           e.state IS NULL AS arrived
+    FROM drawn w
+    JOIN variant v ON w.r[2] >= v.above AND w.r[2] < v.below
+    LEFT JOIN ending e ON w.r[3] < w.fails AND e.outage = w.outage
+                      AND w.r[3] / w.fails >= e.above AND w.r[3] / w.fails < e.below
+    CROSS JOIN LATERAL (SELECT w.created_at + make_interval(secs => 0.2 + w.r[6]) AS submitted_at) t
+    CROSS JOIN LATERAL (
+        SELECT v.p50_s * w.slow * (0.65 + 0.8 * w.r[7] ^ 2 + CASE WHEN w.r[8] > 0.985 THEN 4 * w.r[9] ELSE 0 END)
+                   AS provider_s,
+               (0.3 + 1.4 * w.r[9]) * CASE v.kind WHEN 'video' THEN 2.5 ELSE 1 END AS store_s
+    ) p
+), rows AS (
+    INSERT INTO generations (id, user_id, provider, kind, model, prompt, input, status, delivery_state, task_id,
+                             asset_url, submitted_at, provider_state, provider_read_at, provider_ms,
+                             result_expires_at, failure_category, failure_code, failure_message, delivered_at,
+                             created_at, updated_at)
+    SELECT id, user_id, 'kie', kind, model, prompt, input || jsonb_build_object('prompt', prompt), status, state,
+           CASE WHEN NOT refused THEN task END,
+           CASE WHEN arrived THEN (CAST(:pictures AS jsonb) -> kind
+                                   ->> (n % jsonb_array_length(CAST(:pictures AS jsonb) -> kind))::int) || '&of=' || id END,
+           submitted_at, CASE WHEN refused THEN NULL WHEN paid THEN 'success' ELSE 'fail' END,
+           CASE WHEN NOT refused THEN finished_at END, CASE WHEN paid THEN provider_s * 1000 END,
+           CASE WHEN paid THEN finished_at + interval '14 days' END, category, code, message,
+           CASE WHEN arrived THEN delivered_at END, created_at, delivered_at
+    FROM made ORDER BY n
+), costs AS (
+    INSERT INTO job_costs (kind, provider, service, model, user_id, generation_id, stage, quantity, unit,
+                           unit_price, price_version, amount_usd, occurred_at, source_key)
+    SELECT 'settle', 'kie', 'generation', model, user_id, id, 'generate', credits, 'credit',
+           CAST(:usd_per_credit AS numeric), :price_version, usd, finished_at, 'kie:' || task
+    FROM made WHERE paid ORDER BY n
+), called AS (
+    INSERT INTO callback_inbox (provider, body_sha256, task_id, generation_id, received_at, body, signed,
+                                handled_at, outcome, duplicates)
+    SELECT 'kie', encode(sha256(id::text::bytea), 'hex'), task, id, finished_at,
+           jsonb_build_object('code', CASE WHEN paid THEN 200 ELSE 501 END, 'data', jsonb_build_object(
+               'taskId', task, 'state', CASE WHEN paid THEN 'success' ELSE 'fail' END, 'model', model)),
+           false, delivered_at, state, CASE WHEN r[9] > 0.97 THEN 1 ELSE 0 END
+    FROM made WHERE created_at >= :kept_from AND NOT refused AND r[8] < 0.93 ORDER BY n
+)
+INSERT INTO delivery_events (generation_id, at, kind, attempt, duration_ms, bytes, error_category, words, detail)
+SELECT m.id, s.at, s.kind, s.attempt, s.duration_ms, s.bytes, s.category, s.words, s.detail
+FROM made m CROSS JOIN LATERAL (VALUES
+    (1, true, m.created_at, 'created', NULL::int, NULL::float8, NULL::float8, NULL::text, NULL::text,
+     jsonb_build_object('by', 'the studio''s application')),
+    (2, true, m.submitted_at, 'submitted', 1, NULL, NULL, NULL, NULL, '{}'),
+    (3, NOT m.refused, m.submitted_at + interval '0.4 s', 'accepted', NULL, 200 + 500 * m.r[6], NULL, NULL, NULL,
+     jsonb_build_object('task_id', m.task)),
+    (4, NOT m.refused AND m.r[8] >= 0.93, m.submitted_at + make_interval(secs => m.provider_s * 0.7), 'polled', NULL,
+     60 + 90 * m.r[7], NULL, NULL, NULL, jsonb_build_object('says', 'generating')),
+    (5, NOT m.refused AND m.r[8] < 0.93, m.finished_at, 'callback', NULL, NULL, NULL, NULL, NULL,
+     jsonb_build_object('says', CASE WHEN m.paid THEN 'success' ELSE 'fail' END, 'task_id', m.task)),
+    (6, m.paid, m.finished_at + interval '0.1 s', 'result_ready', NULL, 60 + 90 * m.r[7], NULL, NULL, NULL,
+     jsonb_build_object('says', 'success', 'files', 1)),
+    (7, m.paid AND (NOT m.arrived OR m.r[7] > 0.98), m.finished_at + interval '0.2 s', 'download_failed', 1,
+     180, NULL, coalesce(m.category, 'network'), coalesce(m.message, 'The connection was closed while the file came in.'),
+     '{}'),
+    (8, m.arrived, m.delivered_at, 'stored', NULL, m.store_s * 900,
+     CASE m.kind WHEN 'video' THEN 1.5e6 + 6e6 * m.r[5] ELSE 1.2e5 + 4e5 * m.r[5] END, NULL, NULL, '{}'),
+    (9, m.arrived, m.delivered_at, 'delivered', 1, extract(epoch FROM m.delivered_at - m.submitted_at) * 1000, NULL,
+     NULL, NULL, '{}'),
+    (10, NOT m.arrived, m.delivered_at, m.event, NULL, NULL, NULL, m.category, m.message,
+     jsonb_build_object('code', m.code))
+) AS s(step, happened, at, kind, attempt, duration_ms, bytes, category, words, detail)
+WHERE m.created_at >= :kept_from AND s.happened
+ORDER BY m.n, s.step;
+
+-- name: newest_delivered
+-- The newest delivered generations of the history, which get files of their own.
+SELECT id, user_id, kind, created_at, delivered_at FROM generations
+WHERE id BETWEEN :first AND :last AND delivery_state = 'delivered'
+ORDER BY created_at DESC LIMIT :limit;
+
+-- name: give_files
+-- Records the files that generations of the history were given.
+WITH file AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:files AS jsonb))
+        AS f(generation_id uuid, bucket text, path text, bytes bigint, sha256 text, content_type text, url text,
+             stored_at timestamptz)
+), kept AS (
+    INSERT INTO stored_files (bucket, path, generation_id, n, bytes, sha256, content_type, url, stored_at)
+    SELECT bucket, path, generation_id, 0, bytes, sha256, content_type, url, stored_at FROM file
+    ON CONFLICT (bucket, path) DO NOTHING
+)
+UPDATE generations g SET asset_url = file.url FROM file WHERE g.id = file.generation_id;
+
+-- name: usage_curve
+-- The counts of storage of the history's days, growing to what is stored now; the times that were written.
+WITH day AS (
+    SELECT CAST(:now AS timestamptz) - make_interval(days => d) - interval '20 min' AS taken_at,
+           0.25 + 0.75 * (1 - d::float8 / :days) ^ 1.3 AS part
+    FROM generate_series(CAST(:days AS int), 0, -1) d
+)
+INSERT INTO storage_usage (taken_at, bucket, purpose, files, bytes)
+SELECT day.taken_at, c.bucket, c.purpose, ceil(c.files * day.part), ceil(c.bytes * day.part)
+FROM day, jsonb_to_recordset(CAST(:counts AS jsonb)) AS c(bucket text, purpose text, files bigint, bytes bigint)
+ON CONFLICT (taken_at, bucket, purpose) DO NOTHING
+RETURNING taken_at;
+
+-- name: sizes
+-- How many rows of each kind belong to the rehearsal.
+SELECT (SELECT count(*) FROM generations WHERE id BETWEEN :first AND :last) AS generations,
+       (SELECT count(*) FROM delivery_events WHERE generation_id BETWEEN :first AND :last) AS events,
+       (SELECT count(*) FROM callback_inbox WHERE generation_id BETWEEN :first AND :last) AS callbacks,
+       (SELECT count(*) FROM job_costs WHERE generation_id BETWEEN :first AND :last) AS costs,
+       (SELECT count(*) FROM stored_files WHERE generation_id BETWEEN :first AND :last) AS files,
+       (SELECT count(*) FROM auth.users WHERE id BETWEEN :first AND :last) AS customers;
+
+-- name: working
+-- How many of its generations a worker has in hand.
+SELECT count(*) AS n FROM generations
+WHERE id BETWEEN :first AND :last AND lease_until > :now
+  AND delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery', 'needs_attention');
+
+-- name: hold_still
+-- Nothing of the rehearsal is due any more.
+UPDATE generations SET next_attempt_at = 'infinity', watched_until = NULL
+WHERE id BETWEEN :first AND :last
+  AND delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery');
+
+-- name: clear_jobs
+-- Takes its next steps off the queue; one that a worker has begun finds no row and ends.
+DELETE FROM procrastinate_jobs
+WHERE task_name = 'deliver' AND status = 'todo' AND args ->> 'generation_id' LIKE CAST(:mark AS text) || '%';
+
+-- name: clear_events
+-- A batch of its timelines.
+DELETE FROM delivery_events WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM delivery_events WHERE generation_id BETWEEN :first AND :last LIMIT :limit));
+
+-- name: clear_callbacks
+-- A batch of its callbacks.
+DELETE FROM callback_inbox WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM callback_inbox WHERE generation_id BETWEEN :first AND :last LIMIT :limit));
+
+-- name: clear_costs
+-- A batch of its ledger lines.
+DELETE FROM job_costs WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM job_costs WHERE generation_id BETWEEN :first AND :last LIMIT :limit));
+
+-- name: clear_files
+-- A batch of its files' rows.
+DELETE FROM stored_files WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM stored_files WHERE generation_id BETWEEN :first AND :last LIMIT :limit));
+
+-- name: clear_generations
+-- A batch of its generations.
+DELETE FROM generations WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM generations WHERE id BETWEEN :first AND :last LIMIT :limit));
+
+-- name: clear_customers
+-- Its customers.
+DELETE FROM auth.users WHERE id BETWEEN :first AND :last;
+
+-- name: clear_usage
+-- Its counts of storage, and those that counted its files with the others.
+DELETE FROM storage_usage WHERE taken_at = ANY(CAST(:taken_at AS timestamptz[])) OR taken_at >= :since;
+
+-- name: try_lock
+-- Takes the lock that lets one process at a time fill or clear.
+SELECT pg_try_advisory_lock(5918) AS taken;
+
+-- name: unlock
+-- Gives it back.
+SELECT pg_advisory_unlock(5918) AS given;
+
+-- name: plant
+-- Writes the generations under way, whose tasks stand at the sandbox, with their timelines and costs.
+WITH row_ AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+        AS p(id uuid, user_id uuid, kind text, model text, prompt text, input jsonb, status text, state text,
+             task_id text, result_urls text[], submitted_at timestamptz, provider_state text,
+             provider_read_at timestamptz, result_expires_at timestamptz, category text, code text, message text, attempt int,
+             next_attempt_at timestamptz, updated_at timestamptz, usd numeric, credits numeric,
+             usd_per_credit numeric, price_version text, end_event text)
+), made AS (
+    INSERT INTO generations (id, user_id, provider, kind, model, prompt, input, status, delivery_state, task_id,
+                             result_urls, submitted_at, provider_state, provider_read_at, result_expires_at,
+                             failure_category, failure_code, failure_message, attempt, next_attempt_at, created_at, updated_at)
+    SELECT id, user_id, 'kie', kind, model, prompt, input, status, state, task_id, result_urls, submitted_at,
+           provider_state, provider_read_at, result_expires_at, category, code, message, attempt, next_attempt_at,
+           submitted_at - interval '0.5 s', updated_at
+    FROM row_
+), charged AS (
+    INSERT INTO job_costs (kind, provider, service, model, user_id, generation_id, stage, quantity, unit,
+                           unit_price, price_version, amount_usd, occurred_at, source_key)
+    SELECT 'settle', 'kie', 'generation', model, user_id, id, 'generate', credits, 'credit', usd_per_credit,
+           price_version, usd, submitted_at, 'kie:' || task_id
+    FROM row_ WHERE usd IS NOT NULL
+)
+INSERT INTO delivery_events (generation_id, at, kind, attempt, duration_ms, error_category, words, detail)
+SELECT r.id, s.at, s.kind, s.attempt, s.duration_ms, s.category, s.words, s.detail
+FROM row_ r CROSS JOIN LATERAL (VALUES
+    (1, true, r.submitted_at - interval '0.5 s', 'created', NULL::int, NULL::int, NULL::text, NULL::text,
+     jsonb_build_object('by', 'the studio''s application')),
+    (2, true, r.submitted_at, 'submitted', 1, NULL, NULL, NULL, '{}'),
+    (3, r.task_id IS NOT NULL, r.submitted_at + interval '0.4 s', 'accepted', NULL, 410, NULL, NULL,
+     jsonb_build_object('task_id', r.task_id)),
+    (4, r.usd IS NOT NULL, r.provider_read_at, 'result_ready', NULL, 90, NULL, NULL,
+     jsonb_build_object('says', 'success', 'files', 1)),
+    (5, r.usd IS NULL AND r.task_id IS NOT NULL, r.provider_read_at, 'polled', NULL, 80, NULL, NULL,
+     jsonb_build_object('says', r.provider_state)),
+    (6, r.end_event IS NOT NULL, r.updated_at, r.end_event, r.attempt, NULL, r.category, r.message, '{}')
+) AS s(step, happened, at, kind, attempt, duration_ms, category, words, detail)
+WHERE s.happened ORDER BY r.id, s.step;
+
+-- name: traffic_goes_on
+-- Whether more live generations are to be made.
+SELECT EXISTS (SELECT FROM rehearsals WHERE state = 'ready' AND traffic_per_minute > 0 AND traffic_until > :now) AS goes_on;
