@@ -22,7 +22,10 @@ from core.work.limiter import Limit, Priority
 
 # KIE answers at most 10 queries a second for a key (providers.md); a little is left for clocks that drift.
 READ_LIMIT = Limit("kie:read", 9.5)
-POLL_CHUNK = 20
+POLL_CHUNK = 50
+# A poll goes on while there is more to read, but stays a short job.
+POLL_FOR = timedelta(seconds=5)
+_THREADS = 16
 _LEASABLE = [*ACTIVE, DeliveryState.NEEDS_ATTENTION]
 
 _log = log.get(__name__)
@@ -94,6 +97,17 @@ def poll_due(tools: Tools, limit: int = POLL_CHUNK) -> int:
     Rows are leased and committed first, then asked for concurrently. What has finished becomes a
     job of its own, so that a big file never holds up the polls.
     """
+    until, read = tools.clock() + POLL_FOR, 0
+    with ThreadPoolExecutor(max_workers=_THREADS) as pool:
+        while True:
+            chunk = _poll_chunk(pool, tools, limit)
+            read += chunk
+            if chunk < limit or tools.clock() >= until:
+                return read
+
+
+def _poll_chunk(pool: ThreadPoolExecutor, tools: Tools, limit: int) -> int:
+    """One round of at most `limit` reads; fewer when no more is due or the limit grants no more."""
     now = tools.clock()
     with database.reading() as connection:
         due = SQL["count_due"].one(connection, now=now, limit=limit)["due"]
@@ -102,11 +116,9 @@ def poll_due(tools: Tools, limit: int = POLL_CHUNK) -> int:
         return 0
     with database.transaction() as connection:
         rows = SQL["lease_due"].all(connection, now=now, lease_until=now + policy.LEASE, limit=len(places))
-    with ThreadPoolExecutor(max_workers=max(1, min(len(rows), 16))) as pool:
-        polls = [
-            pool.submit(_poll_one, row, delay, tools)
-            for row, delay in zip(rows, places.delays_s, strict=False)
-        ]
+    polls = [
+        pool.submit(_poll_one, row, delay, tools) for row, delay in zip(rows, places.delays_s, strict=False)
+    ]
     faults = [fault for poll in polls if (fault := poll.exception()) is not None]
     for fault in faults:
         _log.error("delivery.poll_crashed", exc_info=fault)

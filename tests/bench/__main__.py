@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("move", "deliver", "callback")
+NAMES = ("move", "deliver", "callback", "poll")
 
 
 def main(argv: list[str]) -> int:

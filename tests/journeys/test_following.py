@@ -54,11 +54,20 @@ def test_a_full_line_leaves_the_rows_as_they_are(world: World) -> None:
     assert world.calls("read") == []
 
 
-def test_a_poll_takes_a_chunk_and_leaves_the_rest_to_the_next(world: World) -> None:
+def test_a_poll_goes_on_while_there_is_more(world: World) -> None:
     strangers(world, following.POLL_CHUNK + 5)
-    assert world.poll() == following.POLL_CHUNK
-    assert world.poll() == 5
+    assert world.poll() == following.POLL_CHUNK + 5
     assert world.poll() == 0
+
+
+def test_a_poll_that_has_gone_on_long_enough_leaves_the_rest_to_the_next(world: World) -> None:
+    strangers(world, following.POLL_CHUNK + 5)
+    began = datetime.now(UTC)
+    late = iter([began, began])
+    passed = began + following.POLL_FOR
+    hurried = replace(tools.current(), clock=lambda: next(late, passed))
+    assert following.poll_due(hurried) == following.POLL_CHUNK
+    assert world.poll() == 5
 
 
 def test_a_finished_file_does_not_hold_up_the_poll(world: World) -> None:
