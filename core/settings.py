@@ -16,9 +16,24 @@ from core.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# What each storage backend cannot do without.
+STORAGE_NEEDS = {
+    "local": (),
+    "supabase": ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"),
+    "r2": (
+        "CLOUDFLARE_R2_ACCESS_KEY_ID",
+        "CLOUDFLARE_R2_SECRET_ACCESS_KEY",
+        "CLOUDFLARE_R2_BUCKET",
+        "CLOUDFLARE_R2_ENDPOINT",
+        "CLOUDFLARE_R2_PUBLIC_URL",
+    ),
+}
+
 # Names that the company's other systems use for the same thing.
 ALIASES = {
     "NEXT_PUBLIC_BASE_URL": "PUBLIC_BASE_URL",
+    "NEXT_PUBLIC_SUPABASE_URL": "SUPABASE_URL",
+    "VITE_SUPABASE_URL": "SUPABASE_URL",
 }
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -34,7 +49,14 @@ class Settings(BaseModel):
     data_dir: Path = Field(default=Path(".data"), validation_alias="STUDIO_OPS_DATA_DIR")
     ops_api_key: SecretStr = SecretStr("")
     supabase_jwt_secret: SecretStr | None = None
-    storage_backend: Literal["local"] = "local"
+    storage_backend: Literal["local", "supabase", "r2"] = "local"
+    supabase_url: str = ""
+    supabase_service_role_key: SecretStr | None = None
+    cloudflare_r2_access_key_id: SecretStr | None = None
+    cloudflare_r2_secret_access_key: SecretStr | None = None
+    cloudflare_r2_bucket: str = ""
+    cloudflare_r2_endpoint: str = ""
+    cloudflare_r2_public_url: str = ""
     kie_api_key: SecretStr | None = None
     kie_base_url: str = "https://api.kie.ai"
     kie_callback_secret: SecretStr | None = None
@@ -72,6 +94,42 @@ class Settings(BaseModel):
         parts = urlsplit(self.local_stack)
         return (parts.hostname or "", parts.port or 80)
 
+    @property
+    def storage_origins(self) -> tuple[str, ...]:
+        """Where stored files are served from besides this product itself: `https://host[:port]` each."""
+        urls = {
+            "local": (),
+            "supabase": (self.supabase_url,),
+            "r2": (self.cloudflare_r2_public_url, with_scheme(self.cloudflare_r2_endpoint)),
+        }[self.storage_backend]
+        return tuple(dict.fromkeys(f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, urls)))
+
+    @model_validator(mode="after")
+    def _storage_is_complete(self) -> Self:
+        missing = [name for name in STORAGE_NEEDS[self.storage_backend] if not self._has(name)]
+        if missing:
+            raise ValueError(
+                f"STORAGE_BACKEND={self.storage_backend} needs {', '.join(missing)}, see .env.example"
+            )
+        for name in ("SUPABASE_URL", "CLOUDFLARE_R2_ENDPOINT", "CLOUDFLARE_R2_PUBLIC_URL"):
+            if name in STORAGE_NEEDS[self.storage_backend]:
+                self._check_storage_url(name)
+        return self
+
+    def _check_storage_url(self, name: str) -> None:
+        value = getattr(self, name.lower())
+        parts = urlsplit(with_scheme(value) if name == "CLOUDFLARE_R2_ENDPOINT" else value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+            raise ValueError(f"{name} must be a URL such as https://files.example.com")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise ValueError(f"{name} must begin with https://; files and keys would travel in the open")
+        if self.local_stack and parts.hostname not in LOOPBACK:
+            raise ValueError(f"{name} must point at this machine in the local profile; unset it")
+
+    def _has(self, name: str) -> bool:
+        value = getattr(self, name.lower())
+        return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
     @model_validator(mode="after")
     def _local_stays_local(self) -> Self:
         if not self.local_stack:
@@ -102,6 +160,11 @@ class Settings(BaseModel):
                 f"{name} is not set. Set it in the environment or in .env (see .env.example)."
             )
         return str(value)
+
+
+def with_scheme(address: str) -> str:
+    """An address as a URL; without a scheme it is https."""
+    return address if "://" in address else f"https://{address}"
 
 
 def _resolve_aliases(environment: dict[str, str]) -> dict[str, str]:

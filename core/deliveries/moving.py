@@ -113,6 +113,7 @@ def _stream(generation: Generation, n: int, url: str, lease: _Lease, tools: Tool
             BUCKET,
             lambda file_type: policy.storage_path(generation, n, file_type.extension),
             max_bytes=tools.max_file_bytes,
+            progress=lease.renew,
         )
     return StoredFile(
         bucket=stored.bucket,

@@ -40,6 +40,7 @@ class Tools:
         """Give every connection back."""
         self.kie.close()
         self.fetch.close()
+        self.storage.close()
 
     def callback_url(self, generation_id: UUID) -> str:
         """The URL that KIE calls for this generation."""

@@ -5,13 +5,14 @@ it is deleted. Everything streams; nothing here holds a file in memory.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from core.errors import InvalidInput
+from core.storage.buckets import Bucket
 
 # Supabase Storage accepts these characters and no others, so a key that is good here is good there.
 _KEY = re.compile(r"[A-Za-z0-9_/!.*'() &$=@;:+,?-]+")
@@ -19,6 +20,8 @@ MAX_KEY = 800  # beyond about 900 Supabase answers 500
 MAX_SEGMENT = 255  # bytes in one file name, on every file system that we know
 
 Kind = Literal["local", "supabase", "r2"]
+# Called now and then while a file travels.
+Progress = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,23 @@ class Upload(Protocol):
         """Up to `length` bytes from `offset` of what has been written."""
         ...
 
-    def commit(self, path: str, content_type: str) -> ObjectInfo:
+    def commit(self, path: str, content_type: str, progress: Progress | None = None) -> ObjectInfo:
         """Make the file visible at `path` in one step, in place of any file there.
 
         Steps: 1. check the key and the bucket's rules (type, size); 2. make the bytes durable;
         3. publish. Idempotent in effect: the same content at the same path changes nothing that a
         reader could see. Of two writers of one key the later wins, and a reader always gets one of
-        the two whole. May be called once.
+        the two whole. May be called once. `progress` is called while bytes travel to a remote backend;
+        what it raises ends the upload, and nothing is published.
         """
         ...
 
 
 class Reader(Protocol):
-    """One stored file, open; what it delivers does not change when the key is written anew."""
+    """One stored file, open; it delivers one version, whole or in parts.
+
+    When the key is written anew meanwhile, a backend that no longer has that version raises StorageError.
+    """
 
     @property
     def info(self) -> ObjectInfo: ...
@@ -108,15 +115,29 @@ class Storage(Protocol):
         ...
 
     def url(self, bucket: str, path: str) -> str:
-        """The file's permanent URL: it never expires. May be relative to the product's own address."""
+        """The file's permanent URL: it never expires. May be relative to the product's own address.
+
+        Raises StorageError where a private bucket has none.
+        """
         ...
 
     def signed_url(self, bucket: str, path: str, expires_in: timedelta) -> str:
-        """A URL of the file that stops working after `expires_in`."""
+        """A URL of the file that stops working after `expires_in`. Raises NotFound if the backend looks."""
+        ...
+
+    def prepare(self, bucket: Bucket) -> str:
+        """Make the bucket, or open one that is there as far as its table asks: made, changed, unchanged.
+
+        Never shuts a bucket further than it is. Raises StorageError with the remedy.
+        """
         ...
 
     def check(self, bucket: str) -> None:
         """Prove that files can be written to `bucket`. Raises StorageError that says what to change."""
+        ...
+
+    def close(self) -> None:
+        """Give every connection back."""
         ...
 
 

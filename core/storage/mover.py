@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from core.errors import ErrorCategory, StudioOpsError
-from core.storage.contract import Storage, Upload
+from core.storage.contract import Progress, Storage, Upload
 from core.storage.file_types import HEAD_BYTES, FileType, is_complete, looks_like_text, sniff
 
 MAX_BYTES = 500 * 1024 * 1024
@@ -45,11 +45,13 @@ def store_stream(
     bucket: str,
     key_for_type: Callable[[FileType], str],
     max_bytes: int = MAX_BYTES,
+    progress: Progress | None = None,
 ) -> StoredObject:
     """Read `chunks` to their end and store them under the key that the real type asks for.
 
     Steps: 1. stream into an upload, hashing; 2. compare with `content_length`; 3. tell the type by the
-    bytes and look for the format's end; 4. commit. Idempotent for a key that depends on the task alone.
+    bytes and look for the format's end; 4. commit, which calls `progress` now and then. Idempotent for a
+    key that depends on the task alone.
     Raises UnusableFile, StorageError, and whatever reading `chunks` raises; the key is then untouched.
     """
     if content_length is not None and content_length > max_bytes:
@@ -61,7 +63,7 @@ def store_stream(
                 f"The file arrived cut off: {size:,} of {content_length:,} bytes.", retryable=True
             )
         file_type = _check_content(head, size, upload)
-        info = upload.commit(key_for_type(file_type), file_type.content_type)
+        info = upload.commit(key_for_type(file_type), file_type.content_type, progress)
     return StoredObject(
         bucket=info.bucket,
         path=info.path,

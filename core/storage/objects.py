@@ -18,32 +18,12 @@ from pathlib import Path
 from core.errors import NotFound, StorageError
 from core.storage import links
 from core.storage.buckets import Bucket
-from core.storage.contract import Kind, ObjectInfo, check_key
+from core.storage.contract import Kind, ObjectInfo, Progress, check_key
+from core.storage.rules import check_rules, content_type_of, known
 
-# What a path's ending stands for; anything else is bytes.
-CONTENT_TYPES = {
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
-    "gif": "image/gif",
-    "avif": "image/avif",
-    "mp4": "video/mp4",
-    "mov": "video/quicktime",
-    "webm": "video/webm",
-    "zip": "application/zip",
-    "tar": "application/x-tar",
-    "json": "application/json",
-}
-UNKNOWN_TYPE = "application/octet-stream"
 CHUNK = 256 * 1024
 _INCOMING = ".incoming"
 _ABANDONED_AFTER = timedelta(days=1)
-
-
-def content_type_of(path: str) -> str:
-    """The content type that a file at `path` is served with."""
-    return CONTENT_TYPES.get(path.rpartition(".")[2].lower(), UNKNOWN_TYPE)
 
 
 class LocalStorage:
@@ -134,9 +114,19 @@ class LocalStorage:
     def signed_url(self, bucket: str, path: str, expires_in: timedelta) -> str:
         return links.link(self._key, self._bucket(bucket).name, path, datetime.now(UTC) + expires_in)
 
+    def close(self) -> None:
+        pass
+
     def check_link(self, bucket: str, path: str, signature: str, expires: str | None) -> links.LinkState:
         """Whether a link to this storage, taken apart, is good now."""
         return links.check_link(self._key, bucket, path, signature, expires, datetime.now(UTC))
+
+    def prepare(self, bucket: Bucket) -> str:
+        folder = self._root / self._bucket(bucket.name).name
+        outcome = "unchanged" if folder.is_dir() else "made"
+        with named_errors(self._root):
+            _make_folder(folder)
+        return outcome
 
     def check(self, bucket: str) -> None:
         with self.upload(bucket) as upload, named_errors(self._root):
@@ -144,11 +134,7 @@ class LocalStorage:
             _make_folder(self._root / bucket)
 
     def _bucket(self, name: str) -> Bucket:
-        if name not in self._buckets:
-            raise StorageError(
-                f"There is no bucket {name[:80]!r}. There are: {', '.join(self._buckets)}.", retryable=False
-            )
-        return self._buckets[name]
+        return known(self._buckets, name)
 
     def _place(self, bucket: str, path: str) -> Path:
         return self._root / self._bucket(bucket).name / check_key(path)
@@ -181,10 +167,10 @@ class LocalUpload:
         with named_errors(self._root):
             return os.pread(self._descriptor, length, offset)
 
-    def commit(self, path: str, content_type: str) -> ObjectInfo:
+    def commit(self, path: str, content_type: str, progress: Progress | None = None) -> ObjectInfo:
         place = self._root / self._bucket.name / check_key(path)
         with named_errors(self._root):
-            _check_rules(self._bucket, path, content_type, os.fstat(self._descriptor).st_size)
+            check_rules(self._bucket, path, content_type, os.fstat(self._descriptor).st_size)
             os.fsync(self._descriptor)
             _make_folder(place.parent)
             self._part.replace(place)
@@ -218,27 +204,6 @@ class LocalReader:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def _check_rules(bucket: Bucket, path: str, content_type: str, size: int) -> None:
-    """Refuse what the bucket does not take, as Supabase does, and a path whose ending says otherwise."""
-    if content_type not in bucket.content_types:
-        raise StorageError(
-            f"The bucket {bucket.name} takes no {content_type}; it takes: {', '.join(bucket.content_types)}.",
-            retryable=False,
-        )
-    if size > bucket.max_bytes:
-        raise StorageError(
-            f"The bucket {bucket.name} takes at most {bucket.max_bytes / 1024 / 1024:,.0f} MB a file; "
-            f"this one has {size / 1024 / 1024:,.1f} MB.",
-            retryable=False,
-        )
-    if content_type_of(path) != content_type:
-        raise StorageError(
-            f"A file of type {content_type} cannot be stored under {path}: by its ending it would be "
-            f"served as {content_type_of(path)}.",
-            retryable=False,
-        )
 
 
 def _info(bucket: str, path: str, found: os.stat_result) -> ObjectInfo:

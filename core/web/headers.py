@@ -19,11 +19,13 @@ _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 @cache
-def content_security_policy() -> str:
+def content_security_policy(files_from: tuple[str, ...] = ()) -> str:
     """What a page may load: itself alone, and the inline script of the installed Streamlit by its hash.
 
-    Streamlit styles its elements inline and compiles WebAssembly for tables; nothing else is let in.
+    Streamlit styles its elements inline and compiles WebAssembly for tables; pictures and films may come
+    from the storage's origins too, and nothing else is let in.
     """
+    files = "".join(f" {origin}" for origin in files_from)
     found = importlib.util.find_spec("streamlit")
     assert found is not None
     assert found.origin is not None
@@ -34,11 +36,11 @@ def content_security_policy() -> str:
             "default-src 'self'",
             f"script-src 'self' 'wasm-unsafe-eval' {hashes}",
             "style-src 'self' 'unsafe-inline'",
-            "img-src 'self' data: blob:",
+            f"img-src 'self' data: blob:{files}",
             "font-src 'self' data:",
             "connect-src 'self'",
             "worker-src 'self' blob:",
-            "media-src 'self' blob:",
+            f"media-src 'self' blob:{files}",
             "frame-src 'self'",
             "object-src 'none'",
             "base-uri 'self'",
@@ -66,7 +68,8 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.setdefault("content-security-policy", content_security_policy())
+                policy = content_security_policy(settings.current().storage_origins)
+                headers.setdefault("content-security-policy", policy)
                 headers.setdefault("x-content-type-options", "nosniff")
                 headers.setdefault("referrer-policy", "same-origin")
                 headers.setdefault("x-frame-options", "DENY")

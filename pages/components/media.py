@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from html import escape
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from core import settings
 from core.deliveries.models import Generation, StoredFile
@@ -64,10 +64,11 @@ def of_file(file: StoredFile) -> Shown | None:
 
 
 def _is_ours(url: str) -> bool:
-    """Whether the pages' own address serves it, as the content security policy wants it."""
-    base = urlsplit(settings.current().public_base_url)
-    parts = urlsplit(url)
-    return not parts.netloc or (parts.scheme, parts.netloc) == (base.scheme, base.netloc)
+    """Whether the pages' own address or the storage serves it, as the content security policy wants it."""
+    current = settings.current()
+    base, parts = urlsplit(current.public_base_url), urlsplit(url)
+    ours = {f"{base.scheme}://{base.netloc}", *current.storage_origins}
+    return not parts.netloc or f"{parts.scheme}://{parts.netloc}" in ours
 
 
 def _name(url: str, generation: Generation) -> str:
@@ -117,6 +118,21 @@ def thumbnail_html(shown: Shown | None, icon: str) -> str:
 def download_html(shown: Shown) -> str:
     """A button that downloads the file straight from where it is stored."""
     return (
-        f'<a class="so-link-button" href="{escape(shown.url)}" download="{escape(shown.file_name)}">'
+        f'<a class="so-link-button" href="{escape(_as_download(shown))}" download="{escape(shown.file_name)}"'
+        f"{_new_tab(shown.url)}>"
         f"{icon_html('download')}Download</a>"
     )
+
+
+def _as_download(shown: Shown) -> str:
+    """The address to download from: browsers mind `download` for their own site; Supabase can be told."""
+    if "/storage/v1/object/public/" not in shown.url:
+        return shown.url
+    return f"{shown.url}{'&' if '?' in shown.url else '?'}download={quote(shown.file_name)}"
+
+
+def _new_tab(url: str) -> str:
+    """What keeps the page open where a browser shows another site's file instead of downloading it."""
+    base, parts = urlsplit(settings.current().public_base_url), urlsplit(url)
+    same = not parts.netloc or (parts.scheme, parts.netloc) == (base.scheme, base.netloc)
+    return "" if same else ' target="_blank"'

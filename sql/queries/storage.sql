@@ -4,6 +4,10 @@ SELECT studio_ops_put_bucket(
     CAST(:name AS text), CAST(:public AS boolean), CAST(:content_types AS text[]), CAST(:max_bytes AS bigint)
 ) AS outcome;
 
+-- name: bucket_settled
+-- Forgets that the database refused to make a bucket.
+DELETE FROM migration_findings WHERE migration = 11 AND code = 'bucket_refused' AND object = :object;
+
 -- name: objects_readable
 -- Whether Supabase's table of files is in this database and this login sees all its rows.
 SELECT CASE WHEN has_schema_privilege(to_regnamespace('storage')::oid, 'USAGE') IS NOT TRUE THEN false

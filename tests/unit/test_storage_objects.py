@@ -17,7 +17,8 @@ from core.errors import InvalidInput, NotFound, SettingsError, StorageError
 from core.settings import load
 from core.storage.backend import from_settings
 from core.storage.contract import MAX_KEY, check_key
-from core.storage.objects import LocalStorage, content_type_of, named_errors
+from core.storage.objects import LocalStorage, named_errors
+from core.storage.rules import content_type_of
 from tests.unit.storage_samples import picture, put, storage_in
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,26 @@
+"""How often a remote backend is tried within one call: a few times, briefly, then the caller decides."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import stamina
+
+from core.errors import StorageError
+
+ATTEMPTS = 4
+WITHIN_S = 300.0  # of all attempts together; an upload of 500 MB may take a minute each
+_T = TypeVar("_T")
+
+
+def _may_help(error: Exception) -> bool:
+    return isinstance(error, StorageError) and error.retryable
+
+
+def patiently(call: Callable[[], _T]) -> _T:
+    """The answer of `call`, tried again after retryable StorageErrors: 0.2 s, doubling, at most 3 s."""
+    for attempt in stamina.retry_context(
+        on=_may_help, attempts=ATTEMPTS, timeout=WITHIN_S, wait_initial=0.2, wait_max=3.0, wait_jitter=0.2
+    ):
+        with attempt:
+            return call()
+    raise AssertionError("stamina raises the last error itself")
