@@ -5,7 +5,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from core.version import VERSION
-from core.web import answers, files, health, kie, openapi
+from core.web import answers, files, health, kie, metrics, openapi
 from core.web.headers import LocalHosts, SecurityHeaders
 
 api = FastAPI(
@@ -24,6 +24,6 @@ api.include_router(kie.router)
 openapi.install(api)
 
 # The pages' server would answer 200 with a page to whatever is not ours.
-_NOT_OURS = [Route(path, answers.NothingHere()) for path in ("/api", "/metrics")]
-ROUTES: list[BaseRoute] = [Mount("/api", api), *files.routes, *_NOT_OURS]
+_NOT_OURS = [Route("/api", answers.NothingHere())]
+ROUTES: list[BaseRoute] = [Mount("/api", api), *files.routes, *metrics.routes, *_NOT_OURS]
 MIDDLEWARE: list[Middleware] = [Middleware(SecurityHeaders), Middleware(LocalHosts)]

@@ -236,7 +236,7 @@ DELETE FROM generations WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM generations WHERE id BETWEEN :first AND :last LIMIT :limit));
 
 -- name: clear_customers
--- Its customers.
+-- Deletes the customers that a rehearsal made up.
 DELETE FROM auth.users WHERE id BETWEEN :first AND :last;
 
 -- name: clear_usage
@@ -248,7 +248,7 @@ DELETE FROM storage_usage WHERE taken_at = ANY(CAST(:taken_at AS timestamptz[]))
 SELECT pg_try_advisory_lock(5918) AS taken;
 
 -- name: unlock
--- Gives it back.
+-- Gives the lock of a filling or clearing back.
 SELECT pg_advisory_unlock(5918) AS given;
 
 -- name: plant

@@ -24,6 +24,7 @@ CALLS: dict[str, Call] = {
     "debug": lambda web: web.get("/api/debug/kie"),
     "debug of one": lambda web: web.get("/api/debug/kie", params={"taskId": "task_1"}),
     "deep health": lambda web: web.get("/api/health", params={"deep": "1"}),
+    "metrics": lambda web: web.get("/metrics"),
 }
 
 

@@ -29,7 +29,6 @@ NO_ROUTES = (
     "/files",
     "/files/",
     "/files/x",
-    "/metrics",
 )
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND")
 
