@@ -29,12 +29,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = current()
         check_local(settings, OutsideServices())
-        hmac_key = settings.kie_webhook_hmac_key
+        hmac_key, database_url = settings.kie_webhook_hmac_key, settings.database_url
         server = Server(
             Site(
                 data_dir=arguments.data_dir or settings.data_path / "sandbox",
                 key=key_of(settings),
                 hmac_key=hmac_key.get_secret_value() if hmac_key else None,
+                database_url=database_url.get_secret_value() if database_url else None,
                 port=arguments.port,
                 public_url=arguments.public_url,
             )

@@ -11,11 +11,22 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 import time
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from core.sandbox.service import Sandbox
 from core.sandbox.store import Entry, Owed, now_ms
+from core.sandbox.tasks import (
+    FAILED,
+    OTHER_TASK,
+    REPLAYED,
+    STILL_GENERATING,
+    UNSIGNED,
+    WRONG_SECRET,
+    Task,
+)
 
 AT_ONCE = 32
 TIMEOUT_SECONDS = 15.0
@@ -74,6 +85,21 @@ def signature_headers(task_id: str, key: str, timestamp: int) -> dict[str, str]:
     """KIE's webhook headers. The signature covers the task's id and the time, not the body."""
     digest = hmac.new(key.encode(), f"{task_id}.{timestamp}".encode(), hashlib.sha256).digest()
     return {"X-Webhook-Timestamp": str(timestamp), "X-Webhook-Signature": base64.b64encode(digest).decode()}
+
+
+def forged(body: Mapping[str, object], task_id: str, state: str = "success") -> dict[str, object]:
+    """A callback that says of the task what is not so."""
+    data = body["data"]
+    assert isinstance(data, dict)
+    won = state == "success"
+    said = {"resultUrls": ["https://tempfile.aiquickdraw.com/forged.jpg"]}
+    failure = {"failCode": "500", "failMsg": "Internal Error, Please try again later."}
+    false = {"taskId": task_id, "state": state, "resultJson": json.dumps(said) if won else None}
+    return {
+        "code": 501 if state == "fail" else 200,
+        "msg": f"Playground task {'failed' if state == 'fail' else 'completed successfully'}.",
+        "data": {**data, **false, **(failure if state == "fail" else {})},
+    }
 
 
 class Postman:
@@ -135,22 +161,40 @@ class Postman:
         task = store.task(owed.task)
         if task is None or task.callback_url is None:
             return
-        entry = Entry("callback", task=task.id, generation=task.generation)
-        again = await self._post(task.callback_url, task.id, self._sandbox.callback(task), entry)
+        entry = Entry("callback", task=task.id, generation=task.generation, note=owed.says)
+        again = await self._post(*self._letter(task, task.callback_url, owed.says), entry)
         entry.ms = now_ms() - entry.at
         store.note(entry)
         last = not again or owed.tries + 1 >= dials.callback_attempts
         store.tried(owed, None if last else now_ms() + round(dials.callback_retry_seconds * 1000))
 
-    async def _post(self, url: str, task_id: str, body: dict[str, object], entry: Entry) -> bool:
+    def _letter(self, task: Task, url: str, says: str) -> tuple[str, dict[str, object], dict[str, str]]:
+        """Where a callback goes, its body, and its signature; `says` is what is wrong with it."""
+        body, signed_at = self._sandbox.callback(task), int(time.time())
+        if says == OTHER_TASK:
+            other = self._sandbox.store.another(task.id) or "task_" + "f" * 32
+            body = forged(body, other)
+        elif says == FAILED:
+            body = forged(body, task.id, state="fail")
+        elif says == STILL_GENERATING:
+            body = forged(body, task.id, state="generating")
+        elif says == WRONG_SECRET:
+            url = re.sub(r"(?<=[?&]secret=)[^&]*", "wrong", url)
+        elif says.startswith(REPLAYED):
+            signed_at -= round(float(says.removeprefix(REPLAYED)))
+        signs = self._sandbox.hmac_key and says != UNSIGNED
+        data = body["data"]
+        named = str(data["taskId"]) if isinstance(data, dict) else task.id
+        signature = signature_headers(named, self._sandbox.hmac_key or "", signed_at) if signs else {}
+        return url, body, signature
+
+    async def _post(self, url: str, body: dict[str, object], signature: dict[str, str], entry: Entry) -> bool:
         """Whether another try is due."""
         if not callable_url(url):
             entry.kind, entry.note = "callback_refused", "the sandbox calls http URLs of this machine only"
             return False
         content = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", "User-Agent": "KIE-Sandbox"}
-        if self._sandbox.hmac_key:
-            headers |= signature_headers(task_id, self._sandbox.hmac_key, int(time.time()))
+        headers = {"Content-Type": "application/json", "User-Agent": "KIE-Sandbox", **signature}
         entry.code, entry.bytes = int(str(body["code"])), len(content)
         try:
             entry.status = await post(url, content, headers)

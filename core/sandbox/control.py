@@ -5,6 +5,7 @@ The header keeps web pages out: a browser asks before it sends one of its own to
 
 import ipaddress
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
@@ -15,16 +16,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from core.sandbox.dials import Dials
-from core.sandbox.faults import FAULTS, MARKER_SYNTAX, BadFault, Rule, choose
+from core.sandbox.fault_table import FAULTS, Place
+from core.sandbox.faults import MARKER_SYNTAX, BadFault, Rule, choose
 from core.sandbox.planting import plant, sample
 from core.sandbox.service import Sandbox
 from core.sandbox.stats import stats
-from core.sandbox.store import now_ms
+from core.sandbox.store import Entry, now_ms
 from core.sandbox.tasks import FAILURES, Task
 
 Switch = StrictBool | StrictInt | StrictFloat | Rule
 _SWITCHES: TypeAdapter[dict[str, Switch]] = TypeAdapter(dict[str, Switch])
 LOG_LIMIT = 1000
+# The product's files carry their generation's id.
+_GENERATION = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?=_\d+(?:_\d+)?\.\w+$)"
+)
 # Fewer characters could be the beginning of anybody's id.
 SHORTEST_MARK = 8
 
@@ -54,6 +60,7 @@ class Control:
             Route("/forget", _open(self._forget), methods=["POST"]),
             Route("/tasks/{task_id}", _open(self._task), methods=["GET"]),
             Route("/tasks/{task_id}/finish", _open(self._finish), methods=["POST"]),
+            Route("/store", _open(self._store), methods=["POST"]),
             Route("/log", _open(self._log), methods=["GET"]),
             Route("/stats", _open(self._stats), methods=["GET"]),
             Route("/reset", _open(self._reset), methods=["POST"]),
@@ -139,6 +146,19 @@ class Control:
         if not isinstance(mark, str) or len(mark) < SHORTEST_MARK:
             raise BadControl(f"generations is at least {SHORTEST_MARK} characters that their ids begin with")
         return {"tasks": self._sandbox.forget(mark)}
+
+    async def _store(self, request: Request) -> object:
+        """Whether the product's own storage is to fail at the file that it is about to keep, and how."""
+        path = str((await _body(request)).get("path", ""))
+        found = _GENERATION.search(path)
+        task = self._sandbox.store.of_generation(found[0]) if found else None
+        subject = task.id if task else path
+        struck = self._sandbox.book.strike(Place.STORE, subject, task.marks if task else ())
+        for name in struck:
+            entry = Entry("store", task=task.id if task else None, note=name)
+            entry.generation = task.generation if task else None
+            self._sandbox.store.note(entry)
+        return {"fault": next(iter(struck), None)}
 
     async def _log(self, request: Request) -> object:
         """Rows oldest first; `next` is the `after` of the following page, or None."""

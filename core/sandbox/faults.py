@@ -1,4 +1,4 @@
-"""Every way in which the sandbox misbehaves: one table, the marker that asks for one, and the draw.
+"""How a fault of the table is asked for, and when it strikes: markers, rules and the draw.
 
 A fault comes from a marker in the prompt, `[[fault:NAME]]`, or from the rules of the control API, with a
 rate between 0 and 1. The marker in full is `[[fault:NAME@PLACE=VALUE*TIMES]]`: at that place only, with
@@ -10,103 +10,11 @@ import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Value = float | int | str | None
-
-
-class Place(StrEnum):
-    """Where a fault strikes. `task` is decided once, when the task is created."""
-
-    CREATE = "create"
-    READ = "read"
-    FILE = "file"
-    OTHER = "other"
-    TASK = "task"
-
-
-REQUESTS = (Place.CREATE, Place.READ, Place.FILE, Place.OTHER)
-API = (Place.CREATE, Place.READ, Place.OTHER)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A row of the table.
-
-    `places` are possible, `usual` are meant when none is named. A `sticky` fault with a rate is drawn once
-    a task, any other one at each request.
-    """
-
-    name: str
-    line: str
-    places: tuple[Place, ...]
-    usual: tuple[Place, ...]
-    argument: Literal["seconds", "number", "status", "code", "word", "url", "bytes", ""] = ""
-    default: Value = None
-    sticky: bool = False
-
-
-def _of_task(name: str, line: str, argument: str = "", default: Value = None) -> Fault:
-    return Fault(name, line, (Place.TASK,), (Place.TASK,), argument, default)  # type: ignore[arg-type]
-
-
-def _of_file(
-    name: str, line: str, argument: str = "", default: Value = None, *, sticky: bool = True
-) -> Fault:
-    return Fault(name, line, (Place.FILE,), (Place.FILE,), argument, default, sticky)  # type: ignore[arg-type]
-
-
-_CREATE = (Place.CREATE,)
-METADATA_URL = "http://169.254.169.254/latest/meta-data/"
-
-FAULTS: dict[str, Fault] = {
-    fault.name: fault
-    for fault in (
-        Fault("latency", "answers after so many seconds", REQUESTS, REQUESTS, "seconds", 2.0),
-        Fault("dead", "closes the connection unanswered; nothing was accepted", REQUESTS, REQUESTS),
-        Fault("rate_limited", "429, the call is rejected", API, _CREATE),
-        Fault(
-            "server_error",
-            "a real HTTP 5xx (502 to 504: a gateway's HTML); nothing was accepted",
-            REQUESTS,
-            _CREATE,
-            "status",
-            500,
-        ),
-        Fault("error_in_200", "HTTP 200 whose body carries this error code", API, _CREATE, "code", 500),
-        Fault("answer_lost", "the task is accepted, then the connection closes unanswered", _CREATE, _CREATE),
-        Fault(
-            "accepted_then_error",
-            "the task is accepted, the answer is a 5xx",
-            _CREATE,
-            _CREATE,
-            "status",
-            500,
-        ),
-        _of_task("callback_lost", "no callback is ever sent"),
-        _of_task("callback_late", "the callback comes so many seconds after the end", "seconds", 30.0),
-        _of_task("callback_duplicate", "the callback is sent so many times", "number", 2),
-        _of_task(
-            "callback_before_answer", "the task ends at once, its callback precedes createTask's answer"
-        ),
-        _of_task("record_null", '"recordInfo is null" for so many seconds after the create', "seconds", 2.0),
-        _of_task("unknown_state", "an undocumented state word until finished by hand", "word", "reviewing"),
-        _of_task("stuck", "generates until finished by hand"),
-        _of_task("empty_result", "success with an empty resultJson"),
-        _of_task("provider_fail", "the task ends as fail with this failCode", "code", 500),
-        _of_task("multi_result", "so many result URLs", "number", 3),
-        _of_file("truncated_file", "half the file under the whole Content-Length, then closed", sticky=False),
-        _of_file("short_file_ok", "half the file under a Content-Length that agrees"),
-        _of_file("expired_url", "the result answers 403, 404 or 410", "status", 404),
-        _of_file("html_as_jpg", "an HTML page under an image's name and type"),
-        _of_file("redirect_private", "the result redirects to a private address", "url", METADATA_URL),
-        _of_file("no_content_length", "the file comes chunked, its size unsaid"),
-        _of_file("file_size", "the result is a valid file of so many bytes", "bytes", 50_000_000),
-    )
-}
+from core.sandbox.fault_table import FAULTS, FORGERIES, ORDERS, Fault, Place, Value
 
 MARKER_SYNTAX = "[[fault:NAME]] or [[fault:NAME@PLACE,PLACE=VALUE*TIMES]]"
 _MARKER = re.compile(r"\[\[fault:([^\]]*)\]\]")
@@ -154,6 +62,21 @@ def _between(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def _one_of(words: Iterable[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError
+        return text
+
+    return parse
+
+
+def _content_type(text: str) -> str:
+    if not re.fullmatch(r"[\w.+-]+/[\w.+-]+", text, re.ASCII):
+        raise ValueError
+    return text
+
+
 _ARGUMENTS: dict[str, tuple[Callable[[str], Value], str]] = {
     "seconds": (_seconds, "seconds between 0 and 86400"),
     "number": (_between(1, 20), "a whole number between 1 and 20"),
@@ -162,6 +85,9 @@ _ARGUMENTS: dict[str, tuple[Callable[[str], Value], str]] = {
     "bytes": (_between(1, 4_000_000_000), "bytes between 1 and 4000000000"),
     "word": (str, "a word"),
     "url": (str, "a URL"),
+    "type": (_content_type, "a content type such as text/html"),
+    "order": (_one_of(ORDERS), f"one of {', '.join(ORDERS)}"),
+    "forgery": (_one_of(FORGERIES), f"one of {', '.join(FORGERIES)}"),
 }
 
 

@@ -10,7 +10,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from core.sandbox.answers import Dropped, FileAnswer
-from core.sandbox.faults import Place, Value
+from core.sandbox.database import cut_connections
+from core.sandbox.fault_table import Place, Value
 from core.sandbox.pictures import CONTENT_TYPES, MOST_BYTES, Source
 from core.sandbox.service import Sandbox
 from core.sandbox.store import Entry, now_ms
@@ -43,12 +44,21 @@ class Files:
         struck = self._sandbox.book.strike(Place.FILE, task.id if task else name, task.marks if task else ())
         entry.note = " ".join([name, *struck])
         await asyncio.sleep(self._sandbox.dials.file_latency_seconds + float(struck.get("latency") or 0))
+        if "database_cut" in struck:
+            await self._cut_database(entry)
         response = await self._answer(request, name, task, struck, entry)
         if not isinstance(response, FileAnswer):
             self._log(
                 entry, 0 if isinstance(response, Dropped) else response.status_code, len(response.body or b"")
             )
         return response
+
+    async def _cut_database(self, entry: Entry) -> None:
+        if self._sandbox.database_url is None:
+            entry.note += " (no database is known here)"
+            return
+        cut = await asyncio.to_thread(cut_connections, self._sandbox.database_url)
+        entry.note += f" ({cut} connections)"
 
     def _log(self, entry: Entry, status: int, sent: int) -> None:
         entry.status, entry.bytes, entry.ms = status, sent, now_ms() - entry.at
@@ -63,7 +73,7 @@ class Files:
         if source is None:
             return _error(404)
         headers = {
-            "content-type": CONTENT_TYPES[name.rsplit(".", 1)[-1]],
+            "content-type": str(struck.get("wrong_content_type") or CONTENT_TYPES[name.rsplit(".", 1)[-1]]),
             "accept-ranges": "bytes",
             "etag": f'"{name}-{source.size}"',
             "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT",

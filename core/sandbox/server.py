@@ -44,6 +44,7 @@ class Site:
     data_dir: Path
     key: str = DEFAULT_KEY
     hmac_key: str | None = None
+    database_url: str | None = None
     port: int = 0
     public_url: str | None = None
 
@@ -136,6 +137,7 @@ class Server:
             key=self._site.key,
             public_url=self._site.public_url or self.url,
             hmac_key=self._site.hmac_key,
+            database_url=self._site.database_url,
         )
         config = uvicorn.Config(
             _app(sandbox),

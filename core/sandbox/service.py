@@ -11,26 +11,38 @@ from pathlib import Path
 from typing import Any
 
 from core.sandbox.dials import Dials
-from core.sandbox.faults import Choice, FaultBook, Place, Rule, Value, chance, rule_choices
+from core.sandbox.fault_table import Place, Value
+from core.sandbox.faults import Choice, FaultBook, Rule, chance, rule_choices
 from core.sandbox.models import MODELS
 from core.sandbox.pictures import Pictures
 from core.sandbox.store import Store, now_ms
-from core.sandbox.tasks import FAILURES, Task, callback_body, record
+from core.sandbox.tasks import FAILURES, Task, callback_body, record, words
 
+# Places at which a task is met after it was created.
+STRIKING_LATER = {Place.READ, Place.FILE, Place.STORE}
 DOWNLOAD_SECONDS = 20 * 60
-DUPLICATE_GAP_MS = 50
 
 
 class Sandbox:
     """KIE on this machine. Lives in one event loop; nothing here is thread-safe.
 
     `public_url` is the base of every URL it hands out. `hmac_key` signs callbacks when it is set.
+    `database_url` is the product's database, whose connections a fault cuts.
     """
 
-    def __init__(self, data_dir: Path, *, key: str, public_url: str, hmac_key: str | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        key: str,
+        public_url: str,
+        hmac_key: str | None = None,
+        database_url: str | None = None,
+    ) -> None:
         self.key = key
         self.public_url = public_url.rstrip("/")
         self.hmac_key = hmac_key
+        self.database_url = database_url
         self.store = Store(data_dir / "sandbox.sqlite3")
         self.dials = self.store.dials()
         self.pictures = Pictures(data_dir / "pictures")
@@ -102,10 +114,10 @@ class Sandbox:
             request=dict(request),
             credits=MODELS[request["model"]].price(request["input"]),
             fate=fate,
-            marks=tuple(mark for mark in marks if {Place.READ, Place.FILE} & set(mark.at)),
+            marks=tuple(mark for mark in marks if STRIKING_LATER & set(mark.at)),
             failure=_failure(fate),
         )
-        self.store.add(task, _callback_delays(task))
+        self.store.add(task, words(task))
         self._creates.append(time.monotonic())
         self.wake.set()
         return task
@@ -125,10 +137,10 @@ class Sandbox:
             request=dict(request),
             credits=MODELS[request["model"]].price(request["input"]),
             fate=fate,
-            marks=tuple(mark for mark in marks if {Place.READ, Place.FILE} & set(mark.at)),
+            marks=tuple(mark for mark in marks if STRIKING_LATER & set(mark.at)),
             failure=_failure(fate),
         )
-        self.store.add(task, [] if task.done(now) else _callback_delays(task))
+        self.store.add(task, [] if task.done(now) else words(task))
         self.wake.set()
         return task
 
@@ -191,11 +203,3 @@ def _failure(fate: Mapping[str, Value]) -> tuple[str, str] | None:
         return None
     code = str(fate["provider_fail"])
     return code, FAILURES.get(code, FAILURES["500"])
-
-
-def _callback_delays(task: Task) -> list[int]:
-    """When each callback follows the task's end, in ms."""
-    if task.callback_url is None or "callback_lost" in task.fate:
-        return []
-    late = round(float(task.fate.get("callback_late") or 0) * 1000)
-    return [late + n * DUPLICATE_GAP_MS for n in range(int(task.fate.get("callback_duplicate") or 1))]

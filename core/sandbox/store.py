@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from core.sandbox.dials import Dials
-from core.sandbox.faults import Choice, Place, Rule
-from core.sandbox.tasks import Task
+from core.sandbox.fault_table import Place
+from core.sandbox.faults import Choice, Rule
+from core.sandbox.tasks import Task, Word
 
 START_CREDITS = 100_000.0
 
@@ -29,7 +30,7 @@ CREATE INDEX IF NOT EXISTS tasks_unsettled ON tasks (finish) WHERE settled = 0;
 CREATE INDEX IF NOT EXISTS tasks_generation ON tasks (generation);
 CREATE TABLE IF NOT EXISTS callbacks (
     id INTEGER PRIMARY KEY, task TEXT NOT NULL, delay INTEGER NOT NULL, due INTEGER,
-    tries INTEGER NOT NULL DEFAULT 0, closed INTEGER NOT NULL DEFAULT 0);
+    tries INTEGER NOT NULL DEFAULT 0, closed INTEGER NOT NULL DEFAULT 0, says TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS callbacks_owed ON callbacks (due) WHERE closed = 0;
 CREATE TABLE IF NOT EXISTS log (
     id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, task TEXT, generation TEXT,
@@ -62,11 +63,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Owed:
-    """A callback that is due: its row's id, its task, how often it was tried."""
+    """A callback that is due: its row's id, its task, how often it was tried, and what is wrong with it."""
 
     id: int
     task: str
     tries: int
+    says: str
 
 
 class Store:
@@ -77,9 +79,16 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.executescript(_SCHEMA)
+        self._add_what_is_missing()
         self._buffer: list[Entry] = []
         self._balance: float = self._load("balance", START_CREDITS)
         self.salt: str = self._load("salt", None) or self._save("salt", secrets.token_hex(8))
+
+    def _add_what_is_missing(self) -> None:
+        """A folder of an earlier version has no word on what a callback says."""
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(callbacks)")}
+        if "says" not in columns:
+            self._db.execute("ALTER TABLE callbacks ADD COLUMN says TEXT NOT NULL DEFAULT ''")
 
     def close(self) -> None:
         self.flush()
@@ -131,7 +140,7 @@ class Store:
 
     # Tasks
 
-    def add(self, task: Task, callback_delays: list[int]) -> None:
+    def add(self, task: Task, callbacks: list[Word]) -> None:
         """Keep an accepted task and the callbacks it owes, committed on return."""
         with self._transaction():
             self._db.execute(
@@ -150,10 +159,15 @@ class Store:
                 ),
             )
             self._db.executemany(
-                "INSERT INTO callbacks (task, delay, due) VALUES (?, ?, ?)",
+                "INSERT INTO callbacks (task, delay, due, says) VALUES (?, ?, ?, ?)",
                 [
-                    (task.id, delay, None if task.finish is None else task.finish + delay)
-                    for delay in callback_delays
+                    (
+                        task.id,
+                        word.delay,
+                        None if task.finish is None else task.finish + word.delay,
+                        word.says,
+                    )
+                    for word in callbacks
                 ],
             )
             self._write_log()
@@ -163,6 +177,22 @@ class Store:
             "SELECT id, created, duration, finish, request, credits, fate, marks, failure"
             " FROM tasks WHERE id = ?",
             (task_id,),
+        ).fetchone()
+        return _task(row) if row else None
+
+    def another(self, task_id: str) -> str | None:
+        """The id of some other task, the newest."""
+        row = self._db.execute(
+            "SELECT id FROM tasks WHERE id <> ? ORDER BY created DESC LIMIT 1", (task_id,)
+        ).fetchone()
+        return str(row[0]) if row else None
+
+    def of_generation(self, generation: str) -> Task | None:
+        """The newest task of that generation."""
+        row = self._db.execute(
+            "SELECT id, created, duration, finish, request, credits, fate, marks, failure"
+            " FROM tasks WHERE generation = ? ORDER BY created DESC LIMIT 1",
+            (generation,),
         ).fetchone()
         return _task(row) if row else None
 
@@ -205,7 +235,7 @@ class Store:
 
     def due(self, now: int, limit: int) -> list[Owed]:
         rows = self._db.execute(
-            "SELECT id, task, tries FROM callbacks WHERE closed = 0 AND due <= ? ORDER BY due LIMIT ?",
+            "SELECT id, task, tries, says FROM callbacks WHERE closed = 0 AND due <= ? ORDER BY due LIMIT ?",
             (now, limit),
         )
         return [Owed(*row) for row in rows]
@@ -219,7 +249,7 @@ class Store:
 
     def first_callback(self, task_id: str) -> Owed | None:
         row = self._db.execute(
-            "SELECT id, task, tries FROM callbacks WHERE task = ? AND closed = 0 ORDER BY id LIMIT 1",
+            "SELECT id, task, tries, says FROM callbacks WHERE task = ? AND closed = 0 ORDER BY id LIMIT 1",
             (task_id,),
         ).fetchone()
         return Owed(*row) if row else None

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from core.sandbox.faults import Choice, Value
+from core.sandbox.fault_table import Value
+from core.sandbox.faults import Choice
 from core.sandbox.models import MODELS, Model
 
 WAITING_UNTIL, QUEUING_UNTIL = 0.1, 0.25
@@ -86,6 +87,47 @@ class Task:
     def part(self, now: int) -> float:
         """How much of the expected duration has passed, 0 to 0.99 while unfinished."""
         return min((now - self.created) / self.duration, 0.99) if self.duration else 0.99
+
+
+@dataclass(frozen=True)
+class Word:
+    """A callback that a task owes: `delay` ms after its end (before it when negative), and what it says.
+
+    `says` is empty for the truth, else what is wrong with it.
+    """
+
+    delay: int
+    says: str = ""
+
+
+FAILED, STILL_GENERATING, OTHER_TASK, WRONG_SECRET, UNSIGNED, REPLAYED = (
+    "fail",
+    "generating",
+    "other task",
+    "wrong secret",
+    "unsigned",
+    "replayed",
+)
+GAP_MS = 50
+
+
+def words(task: Task) -> list[Word]:
+    """The callbacks that the task owes, the true one and what its faults add."""
+    fate = task.fate
+    if task.callback_url is None or "callback_lost" in fate:
+        return []
+    late = round(float(fate.get("callback_late") or 0) * 1000)
+    unsigned = UNSIGNED if "callback_unsigned" in fate else ""
+    found = [Word(late + n * GAP_MS, unsigned) for n in range(int(fate.get("callback_duplicate") or 1))]
+    if "callback_forged" in fate:
+        says = WRONG_SECRET if fate["callback_forged"] == "secret" else OTHER_TASK
+        found.insert(0, Word(-task.duration // 2, says))
+    if "callback_reordered" in fate:
+        first = fate["callback_reordered"] == "fail_first"
+        found.append(Word(late - GAP_MS, FAILED) if first else Word(late + 4 * GAP_MS, STILL_GENERATING))
+    if "callback_replayed" in fate:
+        found.append(Word(late + 6 * GAP_MS, f"{REPLAYED} {fate['callback_replayed']}"))
+    return found
 
 
 def generation_of(callback_url: str | None) -> str | None:

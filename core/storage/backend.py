@@ -7,6 +7,7 @@ from obstore.store import S3Store
 
 from core.errors import SettingsError
 from core.settings import LOOPBACK, Settings, with_scheme
+from core.storage import sandbox
 from core.storage.buckets import BUCKETS
 from core.storage.contract import Storage
 from core.storage.objects import LocalStorage
@@ -29,7 +30,10 @@ def from_settings(settings: Settings) -> Storage:
 def local_from_settings(settings: Settings) -> LocalStorage:
     """The folder's storage, whose files this product serves itself under `/files`."""
     return LocalStorage(
-        settings.data_path / "files", settings.require("FILES_SIGNING_KEY").encode(), _BY_NAME
+        settings.data_path / "files",
+        settings.require("FILES_SIGNING_KEY").encode(),
+        _BY_NAME,
+        before_keeping=sandbox.asked(settings.local_stack) if settings.local_stack else None,
     )
 
 

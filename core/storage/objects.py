@@ -10,7 +10,7 @@ import os
 import stat as stat_bits
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +31,15 @@ class LocalStorage:
 
     kind: Kind = "local"
 
-    def __init__(self, root: Path, signing_key: bytes, buckets: Mapping[str, Bucket]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        signing_key: bytes,
+        buckets: Mapping[str, Bucket],
+        before_keeping: Callable[[str], None] | None = None,
+    ) -> None:
+        """`before_keeping` is asked before a file becomes visible; its OSError is the folder's own."""
+        self._before_keeping = before_keeping
         self._root = root
         self._key = signing_key
         self._buckets = buckets
@@ -45,7 +53,7 @@ class LocalStorage:
             part = incoming / uuid.uuid4().hex
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
-            yield LocalUpload(self._root, rules, part, descriptor)
+            yield LocalUpload(self._root, rules, part, descriptor, self._before_keeping)
         finally:
             os.close(descriptor)
             with suppress(FileNotFoundError):
@@ -151,7 +159,15 @@ class LocalStorage:
 class LocalUpload:
     """A file being written to a folder's storage; see `core.storage.contract.Upload`."""
 
-    def __init__(self, root: Path, bucket: Bucket, part: Path, descriptor: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        bucket: Bucket,
+        part: Path,
+        descriptor: int,
+        before_keeping: Callable[[str], None] | None,
+    ) -> None:
+        self._before_keeping = before_keeping
         self._root = root
         self._bucket = bucket
         self._part = part
@@ -171,6 +187,8 @@ class LocalUpload:
         place = self._root / self._bucket.name / check_key(path)
         with named_errors(self._root):
             check_rules(self._bucket, path, content_type, os.fstat(self._descriptor).st_size)
+            if self._before_keeping is not None:
+                self._before_keeping(path)
             os.fsync(self._descriptor)
             _make_folder(place.parent)
             self._part.replace(place)

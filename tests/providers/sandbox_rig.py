@@ -84,6 +84,22 @@ class Rig:
         return list(self.control.get("/log", params=query).json()["rows"])
 
 
+Check = Callable[[Rig], None]
+
+
+def registrar(into: dict[str, Check]) -> Callable[[str], Callable[[Check], Check]]:
+    """The decorator that registers a fault's check under its name."""
+
+    def checks(name: str) -> Callable[[Check], Check]:
+        def keep(check: Check) -> Check:
+            into[name] = check
+            return check
+
+        return keep
+
+    return checks
+
+
 @contextmanager
 def rig(data_dir: Path, hmac_key: str | None = None) -> Iterator[Rig]:
     """A sandbox for a block, with quick tasks and no limit."""

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from core.sandbox.faults import FAULTS
+from core.sandbox.fault_table import FAULTS
 from tests.providers.sandbox_rig import Rig, receiver, rig, until
 
 

@@ -9,21 +9,12 @@ import httpx
 import pytest
 from PIL import Image
 
-from core.sandbox.faults import FAULTS
-from tests.providers.sandbox_rig import Rig, receiver, rig, until
+from core.sandbox.fault_table import FAULTS
+from tests.providers.callback_checks import CHECKS as OTHER_CHECKS
+from tests.providers.sandbox_rig import Check, Rig, receiver, registrar, rig, until
 
-Check = Callable[[Rig], None]
-CHECKS: dict[str, Check] = {}
-
-
-def checks(name: str) -> Callable[[Check], Check]:
-    """Register the check of a fault."""
-
-    def keep(check: Check) -> Check:
-        CHECKS[name] = check
-        return check
-
-    return keep
+CHECKS: dict[str, Check] = {**OTHER_CHECKS}
+checks = registrar(CHECKS)
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,8 @@
 
 import pytest
 
-from core.sandbox.faults import (
-    FAULTS,
-    METADATA_URL,
-    BadFault,
-    Choice,
-    FaultBook,
-    Place,
-    Rule,
-    markers,
-    rule_choices,
-)
+from core.sandbox.fault_table import FAULTS, METADATA_URL, Place
+from core.sandbox.faults import BadFault, Choice, FaultBook, Rule, markers, rule_choices
 
 
 class Counter:
