@@ -165,9 +165,10 @@ class Wire:
             ) from error
         except httpx.TransportError as error:
             host = self.base.split("://", 1)[-1].split("/")[0]
+            words = str(redact(str(error))).rstrip(".") or type(error).__name__
             raise StorageError(
-                f"The connection to Supabase Storage at {host} failed:"
-                f" {redact(str(error)) or type(error).__name__}. Check the network and SUPABASE_URL.",
+                f"The connection to Supabase Storage at {host} failed: {words}. Check the network and"
+                " SUPABASE_URL.",
                 retryable=True,
             ) from error
 

@@ -29,6 +29,7 @@ from core.settings import ROOT
 from core.storage.buckets import BUCKETS
 from core.storage.mover import store_stream
 from core.storage.objects import LocalStorage
+from tests.bench import move_storage
 from tests.bench.figures import Figure, line
 
 WORKERS = 16
@@ -190,11 +191,14 @@ def _figures(small_files: int) -> Iterator[Figure]:
 
 
 def main(argv: list[str]) -> int:
-    """Print the figures as JSON lines; 1 if one is missed. `--rows` is the number of small files."""
+    """Print the figures as JSON lines; 1 if one is missed. `--rows` is the number of small files;
+    with `--storage` one large file goes to that backend alone."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench move")
     parser.add_argument("--rows", type=int, default=200)
+    parser.add_argument("--storage", choices=move_storage.KINDS)
+    given = parser.parse_args(argv)
     missed = 0
-    for figure in _figures(parser.parse_args(argv).rows):
+    for figure in move_storage.figures(given.storage) if given.storage else _figures(given.rows):
         print(line("move", figure), flush=True)
         missed += not figure.holds
     return int(missed > 0)

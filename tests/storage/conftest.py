@@ -13,10 +13,9 @@ from core.settings import load
 from core.storage.backend import from_settings
 from core.storage.buckets import BUCKETS
 from core.storage.contract import Storage
-from tests.storage.fake_supabase import SERVICE_KEY, FakeSupabase, serving
+from tests.storage.addresses import KINDS, R2_BUCKET, environment
+from tests.storage.fake_supabase import FakeSupabase, serving
 
-KINDS = ("local", "supabase", "r2")
-R2_BUCKET = "studio"
 _PUBLIC = {
     "Version": "2012-10-17",
     "Statement": [
@@ -75,22 +74,6 @@ def s3(s3_server: str) -> str:
     httpx.put(f"{s3_server}/{R2_BUCKET}").raise_for_status()
     httpx.put(f"{s3_server}/{R2_BUCKET}?policy", json=_PUBLIC).raise_for_status()
     return s3_server
-
-
-def environment(kind: str, address: str, data: Path) -> dict[str, str]:
-    """The settings of a backend at `address`."""
-    own = {
-        "local": {"FILES_SIGNING_KEY": "k"},
-        "supabase": {"SUPABASE_URL": address, "SUPABASE_SERVICE_ROLE_KEY": SERVICE_KEY},
-        "r2": {
-            "CLOUDFLARE_R2_ACCESS_KEY_ID": "id",
-            "CLOUDFLARE_R2_SECRET_ACCESS_KEY": "secret",
-            "CLOUDFLARE_R2_BUCKET": R2_BUCKET,
-            "CLOUDFLARE_R2_ENDPOINT": address,
-            "CLOUDFLARE_R2_PUBLIC_URL": f"{address}/{R2_BUCKET}",
-        },
-    }[kind]
-    return {"STORAGE_BACKEND": kind, "STUDIO_OPS_DATA_DIR": str(data), **own}
 
 
 @dataclass(frozen=True)
