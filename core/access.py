@@ -24,6 +24,7 @@ class Action(StrEnum):
     SYNC_GENERATION = "bring a generation up to date"
     DEBUG_GENERATION = "see a generation's evidence"
     REHEARSE = "begin, disturb or clear a rehearsal"
+    ACKNOWLEDGE_ALERT = "acknowledge an alert"
 
 
 _EVERYONE = frozenset(Role)
@@ -34,6 +35,7 @@ PERMISSIONS: dict[Action, frozenset[Role]] = {
     Action.SYNC_GENERATION: _STAFF,
     Action.DEBUG_GENERATION: _STAFF,
     Action.REHEARSE: frozenset({Role.OPERATIONS, Role.ADMIN}),
+    Action.ACKNOWLEDGE_ALERT: frozenset({Role.SUPPORT, Role.OPERATIONS, Role.ADMIN}),
 }
 
 

@@ -11,6 +11,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import database, log
+from core.alerts import service as alerts
 from core.work import queue, runs
 from jobs.schedule import JOBS, Scheduled, slot_of
 
@@ -57,20 +58,25 @@ def tick_until(stop: threading.Event) -> None:
         trigger = IntervalTrigger(seconds=int(job.every.total_seconds()))
         scheduler.add_job(_safe_tick, trigger, [job], id=job.name, coalesce=True, max_instances=1)
         _safe_tick(job)
-    heart = uuid.uuid4()
+    heart, since = uuid.uuid4(), datetime.now(UTC)
     scheduler.start()
     _log.info("clock.started", jobs=len(JOBS))
     while True:
-        beat(heart, "clock")
+        beat(heart, "clock", since)
         if stop.wait(runs.BEAT_EVERY.total_seconds()):
             break
     scheduler.shutdown(wait=False)
     _log.info("clock.stopped")
 
 
-def beat(process_id: uuid.UUID, role: str) -> None:
-    """Record that this process is alive; a database that is away is logged and tried again."""
+def beat(process_id: uuid.UUID, role: str, since: datetime) -> None:
+    """Record that this process, up since `since`, is alive, and who else is not.
+
+    A database that is away is logged and tried again.
+    """
+    now = datetime.now(UTC)
     try:
-        runs.beat(process_id, role, datetime.now(UTC))
+        runs.beat(process_id, role, now)
+        alerts.watch_machinery(since, now)
     except SQLAlchemyError:
         _log.exception("process.beat_failed", role=role)

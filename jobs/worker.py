@@ -189,7 +189,8 @@ def run() -> None:
 
 
 def _beat_until(process_id: uuid.UUID, stop: threading.Event) -> None:
+    since = datetime.now(UTC)
     while True:
-        clock.beat(process_id, "worker")
+        clock.beat(process_id, "worker", since)
         if stop.wait(runs.BEAT_EVERY.total_seconds()):
             return

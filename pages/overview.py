@@ -38,7 +38,7 @@ def now_and_panels() -> None:
         else:
             with st.container(border=True, gap="small"):
                 look.section("What needs a person now")
-                tasks.show(tasks.gather(actor, now, zone), something_else=banner.names_something(now))
+                tasks.show(actor, tasks.gather(actor, now, zone), something_else=banner.names_something(now))
         with st.grid(3, min_column_width=270):
             with st.container(border=True, height="stretch"):
                 panels.delivery(actor, now, zone)

@@ -18,10 +18,9 @@ from core.deliveries.tools import Tools
 from core.errors import InvalidInput, ProviderError
 from core.providers.contract import ProviderState, TaskRecord
 from core.work import limiter
-from core.work.limiter import Limit, Priority
+from core.work.limiter import Priority
 
-# KIE answers at most 10 queries a second for a key (providers.md); a little is left for clocks that drift.
-READ_LIMIT = Limit("kie:read", 9.5)
+READ_LIMIT = moving.READ_LIMIT
 POLL_CHUNK = 50
 # A poll goes on while there is more to read, but stays a short job.
 POLL_FOR = timedelta(seconds=5)

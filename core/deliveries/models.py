@@ -48,6 +48,10 @@ TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
 ACTIVE = frozenset({S.INTENT, S.SENDING, S.AWAITING_PROVIDER, S.AWAITING_DELIVERY})
 ENDED = frozenset(DeliveryState) - ACTIVE
 
+# `failure_code` of a delivery whose file our own storage did not take, for good or for now, and of one
+# whose file the provider no longer gives.
+STORAGE_REFUSED, STORAGE_FAILED, RESULT_GONE = "storage_refused", "storage_failed", "result_gone"
+
 # What the customers' column says in each state; None leaves it as it is.
 STATUS_OF: dict[DeliveryState, Status | None] = {
     S.INTENT: Status.QUEUED,
@@ -81,6 +85,7 @@ class EventKind(StrEnum):
     LOST = "lost"
     NEEDS_ATTENTION = "needs_attention"
     SYNC_REQUESTED = "sync_requested"
+    STATUS_RESTORED = "status_restored"
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,8 @@ class Generation:
     failure_code: str | None
     failure_message: str | None
     watched_until: datetime | None
+    link_renewed_at: datetime | None = None
+    task_number: int = 0
 
     @property
     def shown_url(self) -> str | None:

@@ -8,7 +8,10 @@ from sqlalchemy import Connection
 from core import database, log
 from core.deliveries import policy
 from core.deliveries.models import (
+    RESULT_GONE,
     STATUS_OF,
+    STORAGE_FAILED,
+    STORAGE_REFUSED,
     TRANSITIONS,
     DeliveryState,
     Event,
@@ -22,7 +25,11 @@ from core.errors import ErrorCategory, ProviderError, StorageError
 from core.providers.fetch import FetchFailed
 from core.providers.fetch_rules import FetchRefused
 from core.storage.mover import UnusableFile, store_stream
+from core.work import limiter
+from core.work.limiter import Limit, Priority
 
+# KIE answers at most 10 queries a second for a key (providers.md); a little is left for clocks that drift.
+READ_LIMIT = Limit("kie:read", 9.5)
 RENEW_EVERY = timedelta(seconds=15)
 
 _log = log.get(__name__)
@@ -83,24 +90,54 @@ class _Lease:
         self._renewed = now
 
 
+class GoneForNow(FetchFailed):
+    """The file is not there, and KIE has had its last word on a fresh link: only time can bring it back."""
+
+    def __init__(self, failure: FetchFailed) -> None:
+        super().__init__(
+            failure.message,
+            category=failure.category,
+            retryable=failure.retryable,
+            words=failure.words,
+            status=failure.status,
+        )
+
+
 def _move(generation: Generation, n: int, url: str, lease: _Lease, tools: Tools) -> tuple[StoredFile, int]:
     """One file, by a fresh link when the provider says that the first is gone; with its milliseconds."""
     started = tools.clock()
     try:
         stored = _stream(generation, n, url, lease, tools)
     except FetchFailed as failure:
-        if not failure.gone:
+        if not failure.gone or generation.link_renewed_at is not None:
             raise
-        stored = _stream(generation, n, _fresh(url, failure, tools), lease, tools)
+        stored = _by_fresh_link(generation, n, url, failure, lease, tools)
     return stored, int((tools.clock() - started).total_seconds() * 1000)
 
 
-def _fresh(url: str, failure: FetchFailed, tools: Tools) -> str:
+def _by_fresh_link(
+    generation: Generation, n: int, url: str, failure: FetchFailed, lease: _Lease, tools: Tools
+) -> StoredFile:
+    """The file by a link that KIE makes anew, which is asked for once.
+
+    Once is enough when KIE refuses, or the fresh link says "gone" too. A link that could not be asked
+    for, or broke off, has settled nothing: the next attempt asks again.
+    """
+    places = limiter.reserve(READ_LIMIT, 1, Priority(generation.attempt_priority))
+    if not places:
+        raise failure
+    tools.sleep(places.delays_s[0])
     try:
-        return tools.kie.fresh_url(url)
+        return _stream(generation, n, tools.kie.fresh_url(url), lease, tools)
+    except FetchFailed as again:
+        if again.gone:
+            raise GoneForNow(again) from again
+        raise
+    except FetchRefused:
+        raise
     except ProviderError as error:
         if error.refused:
-            raise failure from error
+            raise GoneForNow(failure) from error
         raise
 
 
@@ -167,6 +204,7 @@ def _failed(
         now=now,
     )
     category = getattr(error, "category", ErrorCategory.FILE_ERROR)
+    code = _code(error)
     event = Event(
         EventKind.DOWNLOAD_FAILED,
         attempt=tries,
@@ -184,7 +222,9 @@ def _failed(
                 now=now,
                 next_attempt_at=decision.at,
                 category=category,
+                code=code,
                 message=error.message,
+                link_renewed=isinstance(error, GoneForNow),
             )
             if kept is not None:
                 add_event(connection, generation.id, now, event)
@@ -192,7 +232,16 @@ def _failed(
     lost = isinstance(decision, policy.Lost)
     state = DeliveryState.LOST if lost else DeliveryState.NEEDS_ATTENTION
     message = f"{decision.reason} {error.message}"
-    end(generation, state, event, tools, category=category, message=message)
+    end(generation, state, event, tools, category=category, code=code, message=message)
+
+
+def _code(error: ProviderError | StorageError | FetchRefused | UnusableFile) -> str:
+    """A word of ours for what stood in the way, by which alerts are grouped."""
+    if isinstance(error, StorageError):
+        return STORAGE_FAILED if error.retryable else STORAGE_REFUSED
+    if isinstance(error, FetchFailed) and error.gone:
+        return RESULT_GONE
+    return error.code
 
 
 def release(

@@ -1,5 +1,6 @@
 """What to do next with a delivery: pure decisions over a row, the provider's record and the time."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,8 +145,10 @@ def after_read_error(generation: Generation, error: ProviderError, now: datetime
 
 
 def download_pause(tries: int) -> timedelta:
-    """The pause after the n-th failed download: 2 s, doubling, at most 10 minutes."""
-    return min(timedelta(seconds=2 ** min(tries, 10)), timedelta(minutes=10))
+    """The pause after the n-th failed download: 2 s, doubling, at most nine minutes, so that what somebody
+    mends is noticed within ten.
+    """
+    return min(timedelta(seconds=2 ** min(tries, 10)), timedelta(minutes=9))
 
 
 def after_download_error(
@@ -153,9 +156,10 @@ def after_download_error(
 ) -> RetryAt | Lost | Attention:
     """A file could not be fetched or stored, for the `tries`-th time in a row.
 
-    `gone`: the provider answers 403, 404 or 410, also for a fresh link. `unusable`: what arrived is
-    no whole picture or video. `permanent`: no retry can help (a private address, a file over the
-    cap). Everything else is retried until the provider deletes the file.
+    `gone`: the provider answers 403, 404 or 410; it has been asked for a fresh link once. `unusable`:
+    what arrived is no whole picture or video. `permanent`: no retry can help (a private address, a file
+    over the cap). Everything else, a storage that refuses the file included, is retried until the
+    provider deletes the file.
     """
     expires_at = generation.result_expires_at or generation.begun_at + RESULT_KEPT
     if permanent:
@@ -219,9 +223,15 @@ def user_folder(generation: Generation) -> str:
 
 
 def storage_path(generation: Generation, n: int, extension: str) -> str:
-    """`{user}/{kind}/{generation}_{created}.{ext}`, further files `…_{n}`; created in Unix ms."""
+    """`{user}/{kind}/{generation}_{created}.{ext}`, further files `…_{n}`; created in Unix ms.
+
+    Where another task has taken the place of a generation's first, its files are told apart by eight
+    hex digits of that task's id: the first one's may be here already, under an address that caches keep.
+    """
     created = int(generation.created_at.timestamp() * 1000)
     suffix = f"_{n}" if n else ""
+    if generation.task_number:
+        suffix = f"_{hashlib.sha256((generation.task_id or '').encode()).hexdigest()[:8]}{suffix}"
     # The company's application may write any word there; a storage key takes only some characters.
     kind = generation.kind if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", generation.kind) else "other"
     return f"{user_folder(generation)}/{kind}/{generation.id}_{created}{suffix}.{extension}"

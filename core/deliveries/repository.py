@@ -47,6 +47,8 @@ def to_generation(row: RowMapping) -> Generation:
         failure_code=row["failure_code"],
         failure_message=row["failure_message"],
         watched_until=row["watched_until"],
+        link_renewed_at=row["link_renewed_at"],
+        task_number=row["task_number"],
     )
 
 

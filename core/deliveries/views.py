@@ -151,7 +151,7 @@ def recent(
 
 
 def needs_person(actor: Actor | None, limit: int = 10) -> Sequence[Generation]:
-    """Deliveries that no rule can finish: lost or in need of attention, newest first."""
+    """Deliveries that no rule can finish and a person must decide about, newest first."""
     access.check(actor, Action.VIEW)
     with database.reading() as connection:
         return [to_generation(row) for row in SQL["needs_person"].all(connection, limit=limit)]

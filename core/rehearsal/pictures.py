@@ -110,7 +110,7 @@ def draw_usage(days: int, now: datetime, tools: Tools) -> None:
     with database.transaction() as connection:
         rows = SQL["usage_curve"].all(connection, now=now, days=days, counts=counts)
         taken = sorted({row["taken_at"] for row in rows})
-        SQL["note_usage"].run(connection, taken_at=taken)
+        SQL["note_usage"].run(connection, taken=taken)
 
 
 def remove_all(tools: Tools) -> int:

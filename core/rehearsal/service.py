@@ -107,7 +107,7 @@ def clear(actor: Actor | None, tools: Tools) -> Iterator[Progress]:
         with database.transaction() as connection:
             SQL["clear_customers"].run(connection, **MARKED)
             SQL["clear_jobs"].run(connection, mark=MARK)
-            SQL["clear_usage"].run(connection, taken_at=list(stands.usage_taken_at), since=stands.begun_at)
+            SQL["clear_usage"].run(connection, taken=list(stands.usage_taken_at), since=stands.begun_at)
             SQL["end"].run(connection)
             audit.record(
                 connection,

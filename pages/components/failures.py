@@ -31,5 +31,7 @@ def provider_words(generation: Generation) -> str | None:
     """What KIE said, with its code; None when it said nothing or we speak for ourselves."""
     if generation.delivery_state in _OUR_SENTENCE or not generation.failure_message:
         return None
-    code = f"{generation.failure_code}: " if generation.failure_code else ""
+    # While a file is on its way the code is a word of ours.
+    theirs = generation.delivery_state is not DeliveryState.AWAITING_DELIVERY
+    code = f"{generation.failure_code}: " if generation.failure_code and theirs else ""
     return f"{code}{generation.failure_message}"

@@ -8,10 +8,12 @@ from html import escape
 import streamlit as st
 
 from core.access import Actor
+from core.alerts import views as alerts_views
+from core.alerts.models import Alert
 from core.deliveries import views
 from core.deliveries.models import Generation
 from core.work import runs
-from pages.components import failures, formats, generation_facts, times
+from pages.components import alerts, banner, failures, formats, generation_facts, times
 from pages.components.look import folded_html
 from pages.components.states import Tone, icon_html, look_of
 
@@ -20,7 +22,10 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to see to. `detail_html` is one line of HTML; `page` is where `button` leads."""
+    """One thing to see to. `detail_html` is one line of HTML; `page` is where `button` leads.
+
+    An `alert` can be acknowledged from the list.
+    """
 
     tone: Tone
     icon: str
@@ -29,16 +34,35 @@ class Task:
     button: str = ""
     page: str = ""
     query: dict[str, str] = field(default_factory=dict)
+    alert: Alert | None = None
 
 
 def gather(actor: Actor, now: datetime, zone: tzinfo) -> Sequence[Task]:
     """Everything that waits for a person, worst first."""
     deliveries = views.needs_person(actor, limit=SHOWN + 1)
     failing = [job for job in runs.last_runs(runs.known_jobs()) if _fails(job)]
+    # A dead part of the machinery stands in the banner already.
+    told = alerts.MACHINERY if banner.names_something(now) else frozenset()
     return [
+        *(_of_alert(alert, now, zone) for alert in alerts_views.waiting(actor) if alert.kind not in told),
         *(_of_job(job, now, zone) for job in failing),
         *(_of_delivery(generation, now, zone) for generation in deliveries),
     ]
+
+
+def _of_alert(alert: Alert, now: datetime, zone: tzinfo) -> Task:
+    told = alerts.TOLD[alert.kind]
+    one = alert.ids[0] if len(alert.ids) == 1 else ""
+    return Task(
+        tone=told.tone,
+        icon=told.icon,
+        headline=told.headline(alert),
+        detail_html=alerts.detail_html(alert, now, zone),
+        button="Open" if alert.ids else "",
+        page="test_generation.py",
+        query={"generation": one} if one else {"show": "All"},
+        alert=alert,
+    )
 
 
 def _fails(job: dict[str, object]) -> bool:
@@ -77,14 +101,14 @@ def _of_delivery(generation: Generation, now: datetime, zone: tzinfo) -> Task:
     )
 
 
-def show(tasks: Sequence[Task], *, something_else: bool) -> None:
+def show(actor: Actor, tasks: Sequence[Task], *, something_else: bool) -> None:
     """The list; when nothing is on it, it says so. `something_else`: the banner already names something."""
     if not tasks:
         nothing = "Nothing else needs a person." if something_else else "Nothing needs a person now."
         st.html(f'<div class="so-task so-good">{icon_html("check_circle")}<div>{escape(nothing)}</div></div>')
         return
     for task in tasks[:SHOWN]:
-        _show_one(task)
+        _show_one(actor, task)
     if len(tasks) > SHOWN:
         st.page_link(
             "test_generation.py",
@@ -94,8 +118,13 @@ def show(tasks: Sequence[Task], *, something_else: bool) -> None:
         )
 
 
-def _show_one(task: Task) -> None:
-    words, door = st.columns([10, 1.2], gap="small", vertical_alignment="center")
+def _show_one(actor: Actor, task: Task) -> None:
+    if task.alert:
+        words, seen, door = st.columns([9, 1.4, 1.2], gap="small", vertical_alignment="center")
+        with seen:
+            alerts.seen_button(actor, task.alert)
+    else:
+        words, door = st.columns([10, 1.2], gap="small", vertical_alignment="center")
     words.html(
         f'<div class="so-task so-{task.tone}">{icon_html(task.icon)}'
         f'<div><b>{escape(task.headline)}</b></div><div class="so-quiet">{task.detail_html}</div></div>'

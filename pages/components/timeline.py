@@ -75,6 +75,13 @@ TOLD: dict[EventKind, Told] = {
     EventKind.SYNC_REQUESTED: Told(
         "sync", "waiting", lambda d: f"{d.get('by', 'Somebody')} asked to check again"
     ),
+    EventKind.STATUS_RESTORED: Told(
+        "published_with_changes",
+        "attention",
+        lambda d: (
+            f"Another system had set the status to “{d.get('was', '?')}”; it says “{d.get('is', '?')}” again"
+        ),
+    ),
 }
 
 

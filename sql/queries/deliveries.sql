@@ -92,6 +92,25 @@ FROM (SELECT id, generation_delivery_state(provider::text, status::text, task_id
       FROM generations WHERE created_at >= :since AND delivery_state IS NULL) d
 WHERE g.id = d.id AND d.state IS NOT NULL AND g.delivery_state IS NULL;
 
+-- name: restore_status
+-- Sets the status back that other systems wrote over an ended delivery before the given time, and says so on its timeline.
+WITH differing AS (
+    SELECT id, status::text AS was, generation_ended_status(delivery_state, asset_url::text) AS word
+    FROM generations WHERE status_differs_at <= :before
+    ORDER BY status_differs_at LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+), restored AS (
+    UPDATE generations g
+    SET status = (jsonb_populate_record(NULL::generations, jsonb_build_object('status', d.word))).status,
+        status_differs_at = NULL, updated_at = :now
+    FROM differing d WHERE g.id = d.id AND d.word IS NOT NULL
+    RETURNING g.id, d.was, d.word
+)
+INSERT INTO delivery_events (generation_id, at, kind, detail, request_id)
+SELECT id, CAST(:now AS timestamptz), 'status_restored', jsonb_build_object('was', left(was, 40), 'is', word),
+       CAST(:request_id AS text)
+FROM restored;
+
 -- name: renew_lease
 -- Keeps a row while its file streams; no row when another worker has taken it over.
 UPDATE generations SET lease_until = :lease_until WHERE id = :id AND lease_token = :token RETURNING id;
@@ -134,7 +153,7 @@ WITH moved AS (
     UPDATE generations
     SET delivery_state = 'awaiting_delivery', status = 'generating', provider_state = :provider_state,
         provider_read_at = :now, provider_ms = :provider_ms, result_expires_at = :result_expires_at,
-        next_attempt_at = least(coalesce(next_attempt_at, :now), :now), attempt = 0,
+        next_attempt_at = least(coalesce(next_attempt_at, :now), :now), attempt = 0, link_renewed_at = NULL,
         result_urls = (jsonb_populate_record(NULL::generations,
                        jsonb_build_object('result_urls', CAST(:result_urls AS jsonb)))).result_urls,
         updated_at = :now
@@ -173,7 +192,8 @@ WITH moved AS (
     FROM moved, jsonb_to_recordset(CAST(:files AS jsonb))
          AS f(bucket text, path text, n int, bytes bigint, sha256 text, content_type text, url text)
     ON CONFLICT (bucket, path) DO UPDATE
-    SET bytes = EXCLUDED.bytes, sha256 = EXCLUDED.sha256, content_type = EXCLUDED.content_type, url = EXCLUDED.url
+    SET bytes = EXCLUDED.bytes, sha256 = EXCLUDED.sha256, content_type = EXCLUDED.content_type, url = EXCLUDED.url,
+        stored_at = EXCLUDED.stored_at
 ), noted AS (
     INSERT INTO delivery_events (generation_id, at, request_id, kind, attempt, duration_ms, bytes, error_category, words, detail)
     SELECT moved.id, :now, CAST(:request_id AS text), e.kind, e.attempt, e.duration_ms, e.bytes, e.error_category, e.words,
@@ -191,7 +211,8 @@ SELECT id FROM moved;
 -- Records a failed download and when to try again.
 UPDATE generations
 SET attempt = attempt + 1, next_attempt_at = :next_attempt_at, lease_until = NULL, lease_token = NULL,
-    failure_category = :category, failure_message = :message, updated_at = :now
+    failure_category = :category, failure_code = :code, failure_message = :message,
+    link_renewed_at = CASE WHEN CAST(:link_renewed AS boolean) THEN :now ELSE link_renewed_at END, updated_at = :now
 WHERE id = :id AND lease_token = :token AND delivery_state = 'awaiting_delivery'
 RETURNING id;
 
@@ -233,7 +254,7 @@ UPDATE generations
 SET delivery_state = CASE WHEN delivery_state IN ('failed', 'lost', 'needs_attention') AND task_id IS NOT NULL
                           THEN 'awaiting_provider' ELSE delivery_state END,
     status = CASE WHEN delivery_state IN ('failed', 'lost') AND task_id IS NOT NULL THEN 'generating' ELSE status END,
-    next_attempt_at = :now, attempt_priority = 0, updated_at = :now
+    next_attempt_at = :now, attempt_priority = 0, link_renewed_at = NULL, updated_at = :now
 WHERE id = :id AND delivery_state <> 'delivered' AND (lease_until IS NULL OR lease_until <= :now)
 RETURNING *;
 
@@ -319,9 +340,11 @@ FROM (SELECT * FROM delivery_events WHERE generation_id = :generation_id ORDER B
 ORDER BY id;
 
 -- name: files
--- The stored files of one generation, in order.
+-- The stored files of one generation's last delivery, in order; those of tasks before it stay in storage.
 SELECT bucket, path, n, bytes, sha256, content_type, url, stored_at
-FROM stored_files WHERE generation_id = :generation_id ORDER BY n;
+FROM stored_files f WHERE generation_id = :generation_id
+  AND stored_at = (SELECT max(stored_at) FROM stored_files l WHERE l.generation_id = f.generation_id)
+ORDER BY n, path;
 
 -- name: callbacks
 -- The callbacks of one generation, oldest first.
@@ -354,9 +377,9 @@ FROM generations WHERE created_at >= :since
 GROUP BY 1;
 
 -- name: needs_person
--- Deliveries that wait for a person, worst first.
+-- Deliveries that wait for a person's decision, newest first; lost ones are told by their alert.
 SELECT * FROM generations
-WHERE delivery_state IN ('needs_attention', 'lost')
+WHERE delivery_state IN ('needs_attention', 'lost') AND delivery_state = 'needs_attention'
 ORDER BY updated_at DESC LIMIT :limit;
 
 -- name: any

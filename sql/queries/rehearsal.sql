@@ -19,7 +19,7 @@ SET state = :state, filled_at = CASE WHEN :state = 'ready' THEN CAST(:now AS tim
 
 -- name: note_usage
 -- Remembers which counts of storage belong to the rehearsal.
-UPDATE rehearsals SET usage_taken_at = CAST(:taken_at AS timestamptz[]);
+UPDATE rehearsals SET usage_taken_at = CAST(:taken AS timestamptz[]);
 
 -- name: set_traffic
 -- How many live generations are made a minute, and until when; only while the rehearsal is ready.
@@ -241,7 +241,7 @@ DELETE FROM auth.users WHERE id BETWEEN :first AND :last;
 
 -- name: clear_usage
 -- Its counts of storage, and those that counted its files with the others.
-DELETE FROM storage_usage WHERE taken_at = ANY(CAST(:taken_at AS timestamptz[])) OR taken_at >= :since;
+DELETE FROM storage_usage WHERE taken_at = ANY(CAST(:taken AS timestamptz[])) OR taken_at >= :since;
 
 -- name: try_lock
 -- Takes the lock that lets one process at a time fill or clear.

@@ -139,4 +139,6 @@ def test_kies_limits_are_those_of_its_documents() -> None:
     assert 9 <= following.READ_LIMIT.per_second < 10
     assert 1.8 <= sending.CREATE_LIMIT.per_second < 2
     assert following.READ_LIMIT.key != sending.CREATE_LIMIT.key
-    assert limiter.HORIZON_S[Priority.SYNC] * following.READ_LIMIT.per_second > following.POLL_CHUNK
+    rate = following.READ_LIMIT.per_second
+    polls_ahead = min(following.POLL_CHUNK, limiter.HORIZON_S[Priority.POLL] * rate + 1)
+    assert limiter.HORIZON_S[Priority.SYNC] * rate > polls_ahead

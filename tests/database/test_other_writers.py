@@ -238,3 +238,39 @@ def test_one_task_may_stand_in_several_rows(connection: psycopg.Connection) -> N
         )
     rows = connection.execute("SELECT delivery_state FROM generations WHERE task_id = 'same'").fetchall()
     assert rows == [("awaiting_provider",)] * 3
+
+
+@pytest.mark.parametrize(
+    ("before", "changes", "differs"),
+    [
+        ({"status": "success", "task_id": "t", "asset_url": FILE}, {"status": "failed"}, True),
+        ({"status": "success", "task_id": "t", "asset_url": FILE}, {"status": "generating"}, True),
+        ({"status": "success", "task_id": "t", "asset_url": FILE}, {"status": "completed"}, False),
+        ({"status": "success", "task_id": "t", "asset_url": FILE}, {"status": "archived"}, False),
+        ({"status": "success", "task_id": "t", "asset_url": FILE}, {"prompt": "x"}, False),
+        ({"delivery_state": "lost", "status": "failed", "task_id": "t"}, {"status": "success"}, True),
+        ({"delivery_state": "lost", "status": "failed", "task_id": "t"}, {"status": "error"}, False),
+        ({"status": "generating", "task_id": "t"}, {"status": "failed"}, False),
+        ({"delivery_state": "needs_attention", "status": "queued"}, {"status": "failed"}, False),
+    ],
+)
+def test_a_status_that_contradicts_the_end_is_noted(
+    connection: psycopg.Connection, before: dict[str, Any], changes: dict[str, Any], differs: bool
+) -> None:
+    assert insert(connection, **before)["status_differs_at"] is None
+    written = change(connection, **changes)
+    assert written["status_differs_at"] == (written["now"] if differs else None)
+    assert {name: written[name] for name in changes} == changes
+    assert change(connection, status=before["status"])["status_differs_at"] is None
+
+
+def test_how_often_another_task_took_the_place_is_counted(connection: psycopg.Connection) -> None:
+    def number(**changes: Any) -> int:
+        return int(change(connection, **changes)["task_number"])
+
+    assert insert(connection, status="queued")["task_number"] == 0
+    assert number(task_id="a") == 0
+    assert number(status="success", asset_url=FILE) == 0
+    assert number(task_id=None, status="queued", asset_url=None) == 1
+    assert number(task_id="b") == 1
+    assert number(task_id="c", status="generating") == 2

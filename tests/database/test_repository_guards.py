@@ -102,7 +102,9 @@ GUARDED: dict[str, Change] = {
         now=NOW,
         next_attempt_at=NOW,
         category="x",
+        code="x",
         message="x",
+        link_renewed=False,
     ),
     "end": lambda c, one, token: SQL["end"].run(
         c,

@@ -170,7 +170,15 @@ CHANGES = [
     Change(
         "retry_download",
         lambda c, one: SQL["retry_download"].run(
-            c, id=one, token=TOKEN, now=NOW, next_attempt_at=NOW, category=None, message=None
+            c,
+            id=one,
+            token=TOKEN,
+            now=NOW,
+            next_attempt_at=NOW,
+            category=None,
+            code=None,
+            message=None,
+            link_renewed=False,
         ),
         {},
     ),

@@ -129,9 +129,10 @@ def test_a_page_can_be_of_one_kind_or_of_our_own_tests(rows: None) -> None:
 
 
 def test_what_waits_for_a_person_newest_first(rows: None) -> None:
-    older = row(S.LOST, updated_at=NOW - H)
+    older = row(S.NEEDS_ATTENTION, updated_at=NOW - H)
     newer = row(S.NEEDS_ATTENTION, updated_at=NOW)
     row(S.FAILED)
+    row(S.LOST)
     assert [item.id for item in views.needs_person(VIEWER)] == [newer, older]
     assert len(views.needs_person(VIEWER, limit=1)) == 1
 

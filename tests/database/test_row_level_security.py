@@ -16,7 +16,7 @@ BO = "a0000000-0000-4000-8000-000000000002"
 OURS = (
     "delivery_events", "callback_inbox", "stored_files", "job_runs", "process_heartbeats", "provider_limits",
     "audit_log", "migration_findings", "schema_migrations", "procrastinate_jobs", "procrastinate_events",
-    "procrastinate_workers", "procrastinate_periodic_defers", "storage_usage", "rehearsals",
+    "procrastinate_workers", "procrastinate_periodic_defers", "storage_usage", "rehearsals", "alerts",
 )  # fmt: skip
 ROWS = f"""
 INSERT INTO auth.users (id, email) VALUES ('{ADA}', 'ada@example.com'), ('{BO}', 'bo@example.com');

@@ -37,6 +37,7 @@ _EMPTIED = (
     "provider_limits",
     "procrastinate_jobs",
     "procrastinate_workers",
+    "alerts",
 )
 
 

@@ -9,7 +9,10 @@ from uuid import UUID
 import httpx
 import pytest
 
+from core import access
 from core.deliveries import following, tools
+from core.deliveries import views as deliveries
+from jobs import heal
 from tests.journeys.world import World, until
 
 FLUX = "flux-2/pro-text-to-image"
@@ -208,3 +211,44 @@ def test_a_row_from_months_ago_that_kie_has_forgotten_is_lost(world: World) -> N
     row = world.step(one)
     assert (row.delivery_state, row.status) == ("lost", "failed")
     assert "forgotten" in (row.failure_message or "")
+
+
+def test_a_generation_made_anew_after_its_delivery_keeps_both_files(world: World) -> None:
+    one = written(world, status="generating", kind="image", model=FLUX, task_id=task_at_kie(world, "first"))
+    first = world.settle(one, {"delivered"}).asset_url or ""
+    world.sql(
+        "UPDATE generations SET status = 'generating', task_id = %s, asset_url = NULL WHERE id = %s",
+        task_at_kie(world, "second"),
+        one,
+    )
+    second = world.settle(one, {"delivered"}).asset_url or ""
+    assert first.partition("?")[0] != second.partition("?")[0]
+    assert len(world.files()) == 2
+    assert world.web.get(first).status_code == world.web.get(second).status_code == 200
+    shown = deliveries.detail(access.command_line("ada"), UUID(one)).files
+    assert [file.url for file in shown] == [second]
+
+
+@pytest.mark.parametrize(
+    ("marker", "state", "theirs", "ours"),
+    [
+        ("", "delivered", "failed", "success"),
+        ("", "delivered", "generating", "success"),
+        ("[[fault:provider_fail=500]]", "failed", None, "failed"),
+    ],
+)
+def test_a_status_written_over_the_end_is_put_right(
+    world: World, marker: str, state: str, theirs: str | None, ours: str
+) -> None:
+    one = world.create(f"ended {marker}")["generationId"]
+    ended = world.settle(one, {state})
+    if theirs:
+        world.sql("UPDATE generations SET status = %s WHERE id = %s", theirs, one)
+    assert heal.run() == 0, "it may be in the middle of its changes"
+    world.sql("UPDATE generations SET status_differs_at = status_differs_at - interval '2 min'")
+    assert heal.run() == (1 if theirs else 0)
+    row = world.row(one)
+    assert (row.status, row.delivery_state, row.asset_url) == (ours, state, ended.asset_url)
+    if theirs:
+        assert world.said(one, "status_restored").detail == {"was": theirs, "is": ours}
+    assert heal.run() == 0

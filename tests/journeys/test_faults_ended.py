@@ -6,6 +6,9 @@ from uuid import UUID
 
 import pytest
 
+from core import access
+from core.alerts import service as alerts
+from core.alerts import views
 from core.deliveries import following, policy, tools
 from tests.journeys.world import World, until
 
@@ -179,7 +182,8 @@ def test_an_expired_result_is_lost_only_when_kie_no_longer_keeps_it(world: World
         return world.row(made).attempt >= 2
 
     until(failed)
-    assert len(world.calls("download_url")) == world.row(made).attempt
+    assert len(world.calls("download_url")) == 1
+    assert len(world.calls("file")) == world.row(made).attempt + 1, "the fresh link was tried too"
     assert world.said(made, "download_failed").detail["http_status"] == status
     world.age(made, "13 days")
     assert world.step(made).delivery_state == "awaiting_delivery"
@@ -189,6 +193,10 @@ def test_an_expired_result_is_lost_only_when_kie_no_longer_keeps_it(world: World
     assert row.failure_message is not None
     assert row.failure_message.startswith("KIE has deleted the result.")
     assert world.files() == []
+    assert len(world.calls("download_url")) == 1
+    alerts.watch_deliveries(datetime.now(UTC) + timedelta(seconds=3))
+    [alert] = views.waiting(access.command_line("ada"))
+    assert (alert.kind, alert.count, alert.ids) == ("lost_results", 1, (made,))
 
 
 @pytest.mark.parametrize("marker", ["html_as_jpg", "short_file_ok"])

@@ -1,10 +1,12 @@
 """Overview: empty, full, ill, and with nobody at the machinery."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
 from core import settings
+from core.alerts import service as alerts
 from core.deliveries.models import DeliveryState
 from pages.components import panels
 from tests.pages import seeding
@@ -47,9 +49,8 @@ def test_everything_that_waits_is_on_the_list_with_its_door(
     said = html_of(app)
     assert said.index("The job “sweep” fails") < said.index("Needs attention: FLUX.2 Pro")
     assert "&lt;b&gt;deadlock&lt;/b&gt; detected" in said
-    assert "Lost: Kling 2.6" in said
     doors = [link.proto.query_string for link in app.page_link]
-    assert sorted(doors) == sorted(f"generation={ids[name]}" for name in ("attention", "leased", "lost"))
+    assert sorted(doors) == sorted(f"generation={ids[name]}" for name in ("attention", "leased"))
 
 
 def test_a_long_list_says_that_there_is_more(
@@ -57,10 +58,52 @@ def test_a_long_list_says_that_there_is_more(
 ) -> None:
     seeding.alive(connection)
     for age in range(9):
-        seeding.insert(connection, seeding.Row(DeliveryState.LOST, "failed", age_s=60 + age))
+        seeding.insert(connection, seeding.Row(DeliveryState.NEEDS_ATTENTION, "queued", age_s=60 + age))
     app = open_page("overview.py")
-    assert html_of(app).count("Lost: FLUX.2 Pro") == 5
+    assert html_of(app).count("Needs attention: FLUX.2 Pro") == 5
     assert app.page_link[-1].label == "There are more: see all generations"
+
+
+def lost(connection: psycopg.Connection[Any], n: int) -> None:
+    """Lost results, and the alert for them."""
+    for age in range(n):
+        seeding.insert(connection, seeding.Row(DeliveryState.LOST, "failed", age_s=60 + age))
+    connection.execute("UPDATE generations SET provider_read_at = now() - interval '10 s'")
+    alerts.watch_deliveries(datetime.now(UTC))
+
+
+def test_lost_results_are_one_item_until_somebody_has_seen_them(
+    open_page: OpenPage, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.alive(connection)
+    lost(connection, 9)
+    app = open_page("overview.py")
+    assert not failures_of(app)
+    assert html_of(app).count("9\u00a0results lost") == 1
+    assert [link.label for link in app.page_link] == ["Open"]
+    [note] = app.text_input
+    note.set_value("the customers know")
+    [seen] = [button for button in app.button if button.label == "I have seen it"]
+    seen.click().run()
+    assert not failures_of(app)
+    assert "Nothing needs a person now." in html_of(app)
+    [(note_kept,)] = connection.execute("SELECT note FROM alerts").fetchall()
+    assert note_kept == "the customers know"
+
+
+def test_an_alert_that_grew_while_it_was_looked_at_is_looked_at_again(
+    open_page: OpenPage, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.alive(connection)
+    lost(connection, 1)
+    app = open_page("overview.py")
+    lost(connection, 3)
+    [seen] = [button for button in app.button if button.label == "I have seen it"]
+    seen.click().run()
+    said = html_of(app)
+    assert "4\u00a0results lost" in said
+    assert "It has changed since you saw it" in said
+    assert connection.execute("SELECT acknowledged_at FROM alerts").fetchall() == [(None,)]
 
 
 def test_the_delivery_panel_counts_the_last_day(

@@ -13,6 +13,7 @@ MAY = {
     Action.SYNC_GENERATION: {"support", "product", "operations", "admin"},
     Action.DEBUG_GENERATION: {"support", "product", "operations", "admin"},
     Action.REHEARSE: {"operations", "admin"},
+    Action.ACKNOWLEDGE_ALERT: {"support", "operations", "admin"},
 }
 
 

@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("app", "pages", "jobs"),
     ("core.web", "core.local"),
     ("core.diagnosis", "core.rehearsal"),
+    ("core.alerts",),
     ("core.deliveries",),
     ("core.upgrade", "core.usage"),
     ("core.providers", "core.storage", "core.work", "core.audit", "core.access"),

@@ -179,8 +179,8 @@ FORBIDDEN = Attention("The result cannot be fetched.")
         pytest.param(1, D, "", RetryAt(NOW + 2 * S), id="the first time"),
         pytest.param(2, D, "", RetryAt(NOW + 4 * S), id="the second"),
         pytest.param(9, D, "", RetryAt(NOW + 512 * S), id="the ninth"),
-        pytest.param(10, D, "", RetryAt(NOW + 10 * M), id="ten minutes at most"),
-        pytest.param(5000, D, "", RetryAt(NOW + 10 * M), id="and no more, ever"),
+        pytest.param(10, D, "", RetryAt(NOW + 9 * M), id="nine minutes at most"),
+        pytest.param(5000, D, "", RetryAt(NOW + 9 * M), id="and no more, ever"),
         pytest.param(20, M, "", RetryAt(NOW + M), id="a last try when it expires"),
         pytest.param(1, -S, "", OVER, id="expired"),
         pytest.param(1, 0 * S, "", OVER, id="just expired"),
@@ -332,6 +332,18 @@ def test_storage_path(row: dict[str, Any], n: int, path: str) -> None:
 def test_the_same_generation_always_has_the_same_path() -> None:
     first = policy.storage_path(generation(), 0, "png")
     assert policy.storage_path(generation(attempt=7, status="success", submitted_at=None), 0, "png") == first
+
+
+def test_another_task_of_the_same_generation_has_a_path_of_its_own() -> None:
+    first = policy.storage_path(generation(), 1, "png")
+    second, third = (
+        policy.storage_path(generation(task_id=task, task_number=n), 1, "png")
+        for n, task in enumerate(("task_2", "task_3"), 1)
+    )
+    assert len({first, second, third}) == 3
+    assert second == policy.storage_path(generation(task_id="task_2", task_number=7), 1, "png")
+    assert second.startswith(first.removesuffix("_1.png"))
+    assert second.endswith("_1.png")
 
 
 def test_result_urls_keep_their_order_without_repeats() -> None:

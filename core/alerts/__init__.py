@@ -1,0 +1,1 @@
+"""What is wrong and open: found by jobs, acknowledged by people, resolved when its cause is gone."""

@@ -1,0 +1,61 @@
+"""Rows of `alerts`, and the facts behind them, as dataclasses."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping
+
+from core import queries
+from core.alerts import policy
+from core.alerts.models import Alert, Cause, Facts, Group, Kind, Severity
+from core.providers import kie_models
+
+SQL = queries.load("alerts")
+# How many rows an alert names; the page that it leads to shows all.
+NAMED = 20
+
+
+def to_alert(row: RowMapping) -> Alert:
+    """A row of `alerts`."""
+    values = {name: row[name] for name in Alert.__match_args__}
+    return Alert(**{**values, "kind": Kind(row["kind"]), "severity": Severity(row["severity"])})
+
+
+def facts(connection: Connection, now: datetime) -> Facts:
+    """What is known of all deliveries now; each number by an index, none by the whole table."""
+    rate = SQL["newest_finished"].one(
+        connection, since=now - timedelta(hours=24), newest=policy.SUCCESS_NEWEST
+    )
+    return Facts(
+        # A row that another process is just ending must not slip in behind what was acknowledged.
+        lost=_group(SQL["lost"].one(connection, before=now - timedelta(seconds=2), named=NAMED)),
+        expiring=_group(SQL["expiring"].one(connection, until=now + policy.RESCUE_WITHIN, named=NAMED)),
+        stuck=_group(SQL["stuck"].one(connection, now=now, named=NAMED, limits=_limits(), **_by_kind())),
+        storage=tuple(_group(row) for row in SQL["storage_refusing"].all(connection, named=NAMED)),
+        delivered=rate["delivered"],
+        finished=rate["finished"],
+    )
+
+
+def _group(row: RowMapping) -> Group:
+    return Group(row["count"], tuple(row["ids"] or ()), row["at"], row.get("subject", ""))
+
+
+def _limits() -> str:
+    """Each model's limit in minutes, under every name that it goes by."""
+    limits = {name: model.stuck_minutes for model in kie_models.MODELS for name in (model.id, *model.aliases)}
+    return json.dumps(limits)
+
+
+def _by_kind() -> dict[str, int]:
+    return {kind: timing.stuck_minutes for kind, timing in kie_models.TIMING_BY_KIND.items()}
+
+
+def record(connection: Connection, kinds: Sequence[Kind], causes: Sequence[Cause], now: datetime) -> int:
+    """Make the open alerts of these kinds those of `causes`; how many were opened or resolved."""
+    rows: list[dict[str, Any]] = [asdict(cause) for cause in causes]
+    found = SQL["record"].one(connection, causes=json.dumps(rows), kinds=list(kinds), now=now)
+    return int(found["opened"] + found["resolved"])

@@ -1,0 +1,66 @@
+"""Finds what is wrong, keeps its alert, and takes people's acknowledgements."""
+
+from datetime import datetime
+from uuid import UUID
+
+from core import access, audit, database
+from core.access import Action, Actor
+from core.alerts import policy
+from core.alerts.models import Alert
+from core.alerts.repository import SQL, facts, record, to_alert
+from core.errors import Conflict, InvalidInput
+from core.work import runs
+
+MAX_NOTE = 500
+
+
+def watch_deliveries(now: datetime) -> int:
+    """Open an alert for each cause that is there, resolve those whose cause is gone; how many changed."""
+    with database.reading() as connection:
+        causes = policy.of_deliveries(facts(connection, now), now)
+    with database.statement() as connection:
+        return record(connection, policy.OF_DELIVERIES, causes, now)
+
+
+def watch_machinery(observer_since: datetime, now: datetime) -> int:
+    """The same for clocks and workers; called by every one of them that is alive.
+
+    A dead worker runs no job, and a dead clock starts none: each is missed by the other.
+    """
+    causes = policy.of_machinery(runs.liveness(now).last_beat, observer_since, now)
+    with database.statement() as connection:
+        return record(connection, tuple(policy.OF_MACHINERY.values()), causes, now)
+
+
+def acknowledge(actor: Actor | None, alert_id: UUID, seen_count: int, note: str, now: datetime) -> Alert:
+    """Take an alert off the list of what needs a person; it returns when it has grown to twice its size.
+
+    One that tells of something final is closed with it. Conflict when it is resolved, acknowledged, or has
+    grown since it was shown with `seen_count`.
+    """
+    actor = access.check(actor, Action.ACKNOWLEDGE_ALERT)
+    note = note.strip()
+    if len(note) > MAX_NOTE:
+        raise InvalidInput("note", f"A note has at most {MAX_NOTE} characters; this has {len(note)}.")
+    with database.transaction() as connection:
+        row = SQL["acknowledge"].first(
+            connection,
+            id=alert_id,
+            seen_count=seen_count,
+            by=actor.name,
+            note=note or None,
+            now=now,
+            closing=list(policy.CLOSED_BY_ACKNOWLEDGING),
+        )
+        if row is None:
+            raise Conflict("It has changed since you saw it: resolved, grown, or seen to by somebody else.")
+        alert = to_alert(row)
+        audit.record(
+            connection,
+            actor,
+            "alert.acknowledge",
+            "alert",
+            str(alert_id),
+            after={"kind": alert.kind, "count": alert.count, "note": note},
+        )
+    return alert

@@ -1,0 +1,83 @@
+-- name: lost
+-- Lost results that ended after those of the last acknowledged alert: how many, the newest ones, the newest loss.
+SELECT count(*)::int AS count, (array_agg(id ORDER BY provider_read_at DESC))[1: CAST(:named AS int)] AS ids,
+       max(provider_read_at) AS at
+FROM (SELECT id, provider_read_at FROM generations
+      WHERE delivery_state IN ('needs_attention', 'lost') AND delivery_state = 'lost' AND provider_read_at <= :before
+        AND provider_read_at > coalesce((SELECT max((evidence ->> 'until')::timestamptz) FROM alerts
+                                         WHERE kind = 'lost_results' AND subject = '' AND resolved_at IS NOT NULL
+                                           AND acknowledged_at IS NOT NULL), '-infinity')
+      ORDER BY updated_at DESC LIMIT 10000) l;
+
+-- name: expiring
+-- Results that are finished at the provider, not delivered, and deleted there before the given time, soonest first.
+SELECT count(*)::int AS count, (array_agg(id ORDER BY result_expires_at))[1: CAST(:named AS int)] AS ids,
+       min(result_expires_at) AS at
+FROM generations
+WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
+  AND delivery_state = 'awaiting_delivery' AND result_expires_at < :until;
+
+-- name: stuck
+-- Deliveries under way for longer than one of their model or kind may be, the oldest first.
+SELECT count(*)::int AS count, (array_agg(id ORDER BY begun_at))[1: CAST(:named AS int)] AS ids, min(begun_at) AS at
+FROM (SELECT id, coalesce(submitted_at, created_at) AS begun_at,
+             coalesce((CAST(:limits AS jsonb) ->> model::text)::int,
+                      CASE WHEN coalesce(kind::text, CASE WHEN model ~ 'kling|video' THEN 'video' END) = 'video'
+                           THEN CAST(:video AS int) ELSE CAST(:image AS int) END) AS minutes
+      FROM generations
+      WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')) g
+WHERE begun_at < CAST(:now AS timestamptz) - make_interval(mins => minutes);
+
+-- name: storage_refusing
+-- Deliveries whose file our own storage refuses, grouped by what it says.
+SELECT subject, count(*)::int AS count, (array_agg(id ORDER BY updated_at))[1: CAST(:named AS int)] AS ids,
+       min(updated_at) AS at
+FROM (SELECT id, updated_at,
+             left(regexp_replace(regexp_replace(coalesce(failure_message, ''), '\S*[0-9a-f]{8}-\S+', '…', 'g'),
+                                 '[0-9][0-9.,]*', '…', 'g'), 300) AS subject
+      FROM generations
+      WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
+        AND delivery_state = 'awaiting_delivery' AND failure_code = 'storage_refused') g
+GROUP BY subject ORDER BY count DESC LIMIT 10;
+
+-- name: newest_finished
+-- Of the newest generations since the given time: how many have ended, and how many of those were delivered.
+SELECT count(*) FILTER (WHERE delivery_state = 'delivered') AS delivered,
+       count(*) FILTER (WHERE delivery_state IN ('delivered', 'failed', 'lost')) AS finished
+FROM (SELECT delivery_state FROM generations WHERE created_at >= :since
+      ORDER BY created_at DESC, id DESC LIMIT :newest) g;
+
+-- name: record
+-- Opens, renews and resolves so that the open alerts of these kinds are the causes given; a grown one is shown again.
+WITH cause AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:causes AS jsonb))
+        AS c(kind text, subject text, severity text, count int, evidence jsonb)
+), seen AS (
+    INSERT INTO alerts (kind, subject, severity, count, evidence, opened_at, last_seen_at)
+    SELECT kind, subject, severity, count, evidence, CAST(:now AS timestamptz), CAST(:now AS timestamptz) FROM cause
+    ORDER BY kind, subject
+    ON CONFLICT (kind, subject) WHERE resolved_at IS NULL DO UPDATE
+    SET severity = EXCLUDED.severity, count = EXCLUDED.count, evidence = EXCLUDED.evidence,
+        last_seen_at = EXCLUDED.last_seen_at,
+        acknowledged_at = CASE WHEN EXCLUDED.count < 2 * alerts.acknowledged_count THEN alerts.acknowledged_at END
+    RETURNING xmax = 0 AS is_new
+), gone AS (
+    UPDATE alerts a SET resolved_at = :now
+    WHERE a.resolved_at IS NULL AND a.kind = ANY(CAST(:kinds AS text[]))
+      AND NOT EXISTS (SELECT FROM cause c WHERE c.kind = a.kind AND c.subject = a.subject)
+    RETURNING a.id
+)
+SELECT (SELECT count(*) FROM seen WHERE is_new) AS opened, (SELECT count(*) FROM gone) AS resolved;
+
+-- name: acknowledge
+-- Acknowledges an open alert that is as it was seen; those of the closing kinds are resolved with it.
+UPDATE alerts
+SET acknowledged_at = :now, acknowledged_by = :by, acknowledged_count = count, note = :note,
+    resolved_at = CASE WHEN kind = ANY(CAST(:closing AS text[])) THEN CAST(:now AS timestamptz) END
+WHERE id = :id AND resolved_at IS NULL AND acknowledged_at IS NULL AND count = :seen_count
+RETURNING *;
+
+-- name: waiting
+-- Open alerts that nobody has acknowledged, worst first.
+SELECT * FROM alerts WHERE resolved_at IS NULL AND acknowledged_at IS NULL
+ORDER BY severity = 'critical' DESC, opened_at LIMIT :limit;
