@@ -256,7 +256,7 @@ SELECT pg_advisory_unlock(5918) AS given;
 WITH row_ AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb))
         AS p(id uuid, user_id uuid, kind text, model text, prompt text, input jsonb, status text, state text,
-             task_id text, result_urls text[], submitted_at timestamptz, provider_state text,
+             task_id text, result_urls jsonb, submitted_at timestamptz, provider_state text,
              provider_read_at timestamptz, result_expires_at timestamptz, category text, code text, message text, attempt int,
              next_attempt_at timestamptz, updated_at timestamptz, usd numeric, credits numeric,
              usd_per_credit numeric, price_version text, end_event text)
@@ -264,7 +264,8 @@ WITH row_ AS MATERIALIZED (
     INSERT INTO generations (id, user_id, provider, kind, model, prompt, input, status, delivery_state, task_id,
                              result_urls, submitted_at, provider_state, provider_read_at, result_expires_at,
                              failure_category, failure_code, failure_message, attempt, next_attempt_at, created_at, updated_at)
-    SELECT id, user_id, 'kie', kind, model, prompt, input, status, state, task_id, result_urls, submitted_at,
+    SELECT id, user_id, 'kie', kind, model, prompt, input, status, state, task_id,
+           (jsonb_populate_record(NULL::generations, jsonb_build_object('result_urls', result_urls))).result_urls, submitted_at,
            provider_state, provider_read_at, result_expires_at, category, code, message, attempt, next_attempt_at,
            submitted_at - interval '0.5 s', updated_at
     FROM row_
