@@ -1,21 +1,29 @@
 """Checks everything that the product needs, and says of each fault how to mend it."""
 
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import database, queries
-from core.deliveries import tools
 from core.errors import StudioOpsError
+from core.providers import registry
 from core.settings import LOOPBACK, Settings
-from core.storage.buckets import BUCKETS
+from core.storage import contradictions
+from core.storage.backend import from_settings
+from core.storage.condition import examine
 from core.work import runs
 
 OLDEST_POSTGRES = 150_000
+# Files of up to 500 MB, several at once, lie on the disk for a moment.
+ROOM_WANTED, ROOM_NEEDED = 5 * 10**9, 10**9
+# KIE's signed callbacks and Supabase's tokens are good for minutes; what is less than a second is the way.
+SKEW_SEEN_S, SKEW_BAD_S = 2.0, 60.0
 _SQL = queries.load("doctor")
 
 
@@ -36,13 +44,13 @@ class Verdict:
 
 def check(settings: Settings, now: datetime) -> list[Verdict]:
     """Every check in order; those that need the database are left out when it is away."""
-    verdicts = [*_settings(settings)]
+    verdicts = [*_settings(settings), *_contradictions(settings), _room(settings)]
     if settings.database_url is None:
         remedy = "nothing runs in this folder. Start it with: streamlit run app.py"
         return [*verdicts, Verdict("database", good=False, message=remedy)]
     found = list(_database())
     verdicts += found
-    verdicts += _storage()
+    verdicts += _storage(settings)
     verdicts.append(_provider(settings))
     if all(verdict.good for verdict in found):
         verdicts += _machinery(now)
@@ -60,6 +68,13 @@ def _settings(settings: Settings) -> Iterator[Verdict]:
             good=False,
             message="points at this machine, so KIE's callbacks can't arrive. Set it to the public address.",
         )
+    elif settings.profile == "configured" and settings.public_base_url.startswith("http:"):
+        yield Verdict(
+            "PUBLIC_BASE_URL",
+            good=True,
+            message="begins with http://, so keys and the callback's secret travel in the open. Use https://.",
+            warning=True,
+        )
     for name, why in (
         ("KIE_CALLBACK_SECRET", "every callback is refused without it"),
         ("OPS_API_KEY", "the API answers nobody without it"),
@@ -67,6 +82,14 @@ def _settings(settings: Settings) -> Iterator[Verdict]:
         if not getattr(settings, name.lower()) or not settings.require(name):
             local = settings.profile == "local"
             yield Verdict(name, good=local, message=f"is not set: {why}.", warning=local)
+
+
+def _contradictions(settings: Settings) -> Iterator[Verdict]:
+    """Settings that can't all be meant."""
+    for complaint in contradictions.found_in(settings):
+        yield Verdict(
+            complaint.name, good=complaint.harmless, message=complaint.words, warning=complaint.harmless
+        )
 
 
 def _database() -> Iterator[Verdict]:
@@ -89,10 +112,56 @@ def _database() -> Iterator[Verdict]:
     for finding in findings:
         told = f"{finding['message']} {finding['remedy'] or ''}".strip()
         yield Verdict(f"finding {finding['code']}", good=True, message=told, warning=True)
-    if not login["sees_all_rows"]:
+    if login["sees_all_rows"]:
+        yield Verdict("row-level security", good=True, message=f"{login['name']} sees all rows")
+    else:
         told = f"{login['name']} sees no rows. Run as its owner: GRANT service_role TO {login['name']};"
         yield Verdict("row-level security", good=False, message=told)
+    yield from _mode()
     yield _pooler()
+
+
+def _mode() -> Iterator[Verdict]:
+    """A standby and a read-only database answer every question and take no write."""
+    before = datetime.now(UTC)
+    with database.statement() as connection:
+        found = _SQL["mode"].one(connection)
+    after = datetime.now(UTC)
+    if found["is_standby"]:
+        told = "is a standby, which takes no writes. Set DATABASE_URL to the primary."
+        yield Verdict("writes", good=False, message=told)
+    elif found["is_read_only"]:
+        told = (
+            "are refused: default_transaction_read_only is on. Supabase sets it when the disk is full:"
+            f" enlarge it, then: ALTER DATABASE {found['name']} RESET default_transaction_read_only;"
+        )
+        yield Verdict("writes", good=False, message=told)
+    else:
+        yield Verdict("writes", good=True, message="taken")
+    yield clock_verdict(before, found["now"], after)
+
+
+def clock_verdict(before: datetime, there: datetime, after: datetime) -> Verdict:
+    """How far this machine's clock is from the database's, whose answer came between two readings."""
+    apart = max(before - there, there - after, timedelta()).total_seconds()
+    if apart < SKEW_SEEN_S:
+        return Verdict("time", good=True, message="this machine and the database agree")
+    where = "ahead of" if before > there else "behind"
+    told = f"this machine is {apart:,.0f} s {where} the database. Set both by NTP (timedatectl set-ntp true)."
+    return Verdict("time", good=apart < SKEW_BAD_S, message=told, warning=apart < SKEW_BAD_S)
+
+
+def _room(settings: Settings) -> Verdict:
+    """Every file passes through the data folder's disk on its way, whatever the storage."""
+    folder = settings.data_path
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    told = f"{free / 1e9:,.1f} GB free in {settings.data_path}"
+    if free >= ROOM_WANTED:
+        return Verdict("disk", good=True, message=told)
+    remedy = "Free some space, or set STUDIO_OPS_DATA_DIR to a folder on a larger disk."
+    return Verdict("disk", good=free >= ROOM_NEEDED, message=f"{told}. {remedy}", warning=free >= ROOM_NEEDED)
 
 
 def _pooler() -> Verdict:
@@ -107,22 +176,24 @@ def _pooler() -> Verdict:
     return Verdict("connection", good=False, message=told)
 
 
-def _storage() -> Iterator[Verdict]:
-    for bucket in BUCKETS:
-        yield _try(f"bucket {bucket.name}", partial(_writable, bucket.name))
-
-
-def _writable(bucket: str) -> str:
-    tools.current().storage.check(bucket)
-    return "writable"
+def _storage(settings: Settings) -> Iterator[Verdict]:
+    try:
+        storage = from_settings(settings)
+    except StudioOpsError as error:
+        yield Verdict("storage", good=False, message=error.message)
+        return
+    for found in examine(storage):
+        yield Verdict(f"bucket {found.bucket}", found.good, found.message, found.warning)
+    storage.close()
 
 
 def _provider(settings: Settings) -> Verdict:
-    return _try(f"KIE at {settings.kie_base_url}", _credit)
+    return _try(f"KIE at {settings.kie_base_url}", partial(_credit, settings))
 
 
-def _credit() -> str:
-    return f"{tools.current().kie.credit():f} credits left"
+def _credit(settings: Settings) -> str:
+    with closing(registry.build("kie", settings)) as kie:
+        return f"{kie.credit():f} credits left"
 
 
 def _try(name: str, what: Callable[[], str]) -> Verdict:

@@ -1,14 +1,17 @@
 """Cloudflare R2 as a backend: one R2 bucket, in which each of our buckets is the first part of the key."""
 
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
+import httpx
 import obstore
 from obstore.exceptions import (
     BaseError,
@@ -35,9 +38,19 @@ PART = 8 * 1024 * 1024
 PARTS_AT_ONCE = 2
 LONGEST_LINK = timedelta(days=7)
 CHECK_PATH = ".studio-ops/check.jpg"
+CHECKED = b"check"
 
 _T = TypeVar("_T")
 _STATUS = re.compile(r"status code: (\d{3})")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Whether a stranger got the file at `url`, and what was said otherwise."""
+
+    url: str
+    well: bool
+    said: str
 
 
 class R2Storage:
@@ -54,7 +67,7 @@ class R2Storage:
         spool_folder: Path,
     ) -> None:
         self._store = store
-        self._r2_bucket = r2_bucket
+        self.r2_bucket = r2_bucket
         self._public_url = public_url.rstrip("/")
         self._buckets = buckets
         self._spool_folder = spool_folder
@@ -146,13 +159,29 @@ class R2Storage:
         return "unchanged"
 
     def check(self, bucket: str) -> None:
+        self.delete(bucket, self._put_check(bucket))
+
+    def _put_check(self, bucket: str) -> str:
         of = known(self._buckets, bucket)
         ending = next(e for e in ("jpg", "json") if content_type_of(f"x.{e}") in of.content_types)
         path = CHECK_PATH.replace("jpg", ending)
         with self.upload(of.name) as upload:
-            upload.write(b"check")
+            upload.write(CHECKED)
             upload.commit(path, content_type_of(path))
-        self.delete(of.name, path)
+        return path
+
+    def opens_to_anyone(self, bucket: str) -> Opened:
+        """Write a small file and fetch it at the public address as a stranger would; then remove it."""
+        path = self._put_check(bucket)
+        url = f"{self._public_url}/{quote(self._key(bucket, path))}"
+        try:
+            # The query keeps a cache from answering with what it has kept.
+            answer = httpx.get(f"{url}?at={uuid.uuid4().hex}", timeout=10, trust_env=False)
+            opened = Opened(url, answer.content == CHECKED, f"HTTP {answer.status_code}")
+        except httpx.HTTPError as error:
+            opened = Opened(url, False, str(redact(str(error))) or type(error).__name__)
+        self.delete(bucket, path)
+        return opened
 
     def close(self) -> None:
         pass
@@ -190,7 +219,7 @@ class R2Storage:
     def _absent(self, words: str) -> NotFound | StorageError:
         if "NoSuchBucket" in words:
             return StorageError(
-                f"There is no R2 bucket {self._r2_bucket} in this account. Make it in Cloudflare's dashboard"
+                f"There is no R2 bucket {self.r2_bucket} in this account. Make it in Cloudflare's dashboard"
                 " (R2, Create bucket), or correct CLOUDFLARE_R2_BUCKET or CLOUDFLARE_R2_ENDPOINT.",
                 retryable=False,
             )
@@ -211,7 +240,7 @@ class R2Storage:
             return StorageError(
                 f"R2 refuses these keys: {words}. Check CLOUDFLARE_R2_ACCESS_KEY_ID and"
                 " CLOUDFLARE_R2_SECRET_ACCESS_KEY: an R2 API token with Object Read & Write for the bucket"
-                f" {self._r2_bucket}.",
+                f" {self.r2_bucket}.",
                 retryable=False,
             )
         if status == 413 or "EntityTooLarge" in words:

@@ -65,6 +65,12 @@ def key_fault(key: str, now: datetime) -> str | None:
     return None
 
 
+def project_of_key(key: str) -> str | None:
+    """The project that a JWT names; a secret key names none."""
+    found = (_claims(key) or {}).get("ref")
+    return found if isinstance(found, str) else None
+
+
 def _claims(token: str) -> dict[str, Any] | None:
     parts = token.split(".")
     try:

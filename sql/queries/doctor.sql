@@ -9,6 +9,11 @@ SELECT current_user AS name, current_setting('server_version') AS version,
                        false) AS sees_all_rows,
        pg_backend_pid() AS pid;
 
+-- name: mode
+-- Whether the database takes writes, and what time it is there.
+SELECT pg_is_in_recovery() AS is_standby, current_setting('default_transaction_read_only')::boolean AS is_read_only,
+       current_database() AS name, clock_timestamp() AS now;
+
 -- name: applied
 -- The migrations that have been applied.
 SELECT name FROM schema_migrations ORDER BY version;

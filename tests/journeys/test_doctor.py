@@ -1,5 +1,6 @@
 """`python -m jobs doctor`: one line for each part, and the remedy where one is not well."""
 
+import shutil
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ import pytest
 
 from core import database
 from core.work import runs
+from jobs import doctor
 from tests.journeys.world import Said, World
 
 Command = Callable[..., Said]
@@ -39,6 +41,7 @@ def test_all_well(well: World, command: Command) -> None:
     assert told["migrations"] == "ok up to date"
     assert told["connection"] == "ok a session of its own"
     assert {"settings", "database", "clock", "worker", "bucket generations"} <= set(told)
+    assert {"disk", "writes", "time", "row-level security"} <= set(told)
     assert any(
         name.startswith("KIE at") and sentence.endswith("credits left") for name, sentence in told.items()
     )
@@ -117,3 +120,53 @@ def test_what_a_configured_profile_lacks(
     assert told["PUBLIC_BASE_URL"].startswith("FAIL points at this machine")
     assert told["KIE_CALLBACK_SECRET"] == "FAIL is not set: every callback is refused without it."
     assert told["OPS_API_KEY"] == "FAIL is not set: the API answers nobody without it."
+
+
+def test_the_database_takes_no_writes(well: World, command: Command) -> None:
+    name = well.sql("SELECT current_database()")[0][0]
+    well.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    database.connect(well.environment["DATABASE_URL"])
+    try:
+        told = lines(command("doctor"))
+    finally:
+        with database.statement() as connection:
+            connection.exec_driver_sql("SET default_transaction_read_only = off")
+            connection.exec_driver_sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        database.connect(well.environment["DATABASE_URL"])
+    assert told["writes"].startswith("FAIL are refused")
+    assert told["writes"].endswith(f"ALTER DATABASE {name} RESET default_transaction_read_only;")
+    assert lines(command("doctor"))["writes"] == "ok taken"
+
+
+def test_there_is_little_room(well: World, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = shutil.disk_usage(well.environment["STUDIO_OPS_DATA_DIR"]).free
+    monkeypatch.setattr(doctor, "ROOM_WANTED", 2 * free)
+    assert lines(command("doctor"))["disk"].startswith("warn ")
+    monkeypatch.setattr(doctor, "ROOM_NEEDED", 2 * free)
+    told = lines(command("doctor"))["disk"]
+    assert told.startswith("FAIL ")
+    assert "STUDIO_OPS_DATA_DIR" in told
+
+
+def test_the_key_of_the_storage_is_of_the_wrong_kind(
+    well: World, command: Command, configure: Callable[..., None]
+) -> None:
+    configure(
+        STORAGE_BACKEND="supabase",
+        SUPABASE_URL="http://127.0.0.1:1",
+        SUPABASE_SERVICE_ROLE_KEY="sb_publishable_key_of_the_tests",
+    )
+    said = command("doctor")
+    told = lines(said)
+    assert told["storage"].startswith("FAIL SUPABASE_SERVICE_ROLE_KEY is a publishable key")
+    assert any(name.startswith("KIE at") and sentence.startswith("ok") for name, sentence in told.items())
+    assert "sb_publishable_key_of_the_tests" not in said.out
+
+
+def test_what_the_storage_needs_is_missing(
+    well: World, command: Command, configure: Callable[..., None]
+) -> None:
+    configure(STORAGE_BACKEND="r2", CLOUDFLARE_R2_BUCKET="studio")
+    said = command("doctor")
+    assert said.code == 1
+    assert "STORAGE_BACKEND=r2 needs CLOUDFLARE_R2_ACCESS_KEY_ID" in said.err
