@@ -60,7 +60,7 @@ def r2_from_settings(settings: Settings) -> R2Storage:
         secret_access_key=settings.require("CLOUDFLARE_R2_SECRET_ACCESS_KEY"),
         client_options={
             "allow_http": urlsplit(endpoint).hostname in LOOPBACK,
-            "connect_timeout": timedelta(seconds=10),
+            "connect_timeout": timedelta(seconds=5),
             "timeout": timedelta(seconds=60),  # of one part, not of a whole file
         },
         # Each request is tried again here; the calls around them have their own patience.

@@ -26,7 +26,7 @@ from core.errors import InvalidInput, NotFound, StorageError
 from core.log import redact
 from core.storage.buckets import Bucket
 from core.storage.contract import Kind, ObjectInfo, Progress, Upload, check_key
-from core.storage.patience import patiently
+from core.storage.patience import QUESTION_S, UPLOAD_S, patiently
 from core.storage.rules import content_type_of, known
 from core.storage.spool import CHUNK, Spool, spooled
 
@@ -96,7 +96,7 @@ class R2Storage:
                     raise chunks.error from None
                 raise
 
-        self._ask(once)
+        self._ask(once, UPLOAD_S)
         found = self.stat(bucket.name, path)
         if found is None:
             raise StorageError(f"R2 took {path} and no longer has it. Try again.", retryable=True)
@@ -189,12 +189,12 @@ class R2Storage:
     def _key(self, bucket: str, path: str) -> str:
         return f"{known(self._buckets, bucket).name}/{check_key(path)}"
 
-    def _ask(self, call: Callable[[], _T]) -> _T:
+    def _ask(self, call: Callable[[], _T], within_s: float = QUESTION_S) -> _T:
         def named() -> _T:
             with self._named_errors():
                 return call()
 
-        return patiently(named)
+        return patiently(named, within_s)
 
     def _info(self, bucket: str, found: "ObjectMeta") -> ObjectInfo:
         path = found["path"].removeprefix(f"{bucket}/")

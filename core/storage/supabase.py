@@ -13,7 +13,7 @@ from typing import Any
 from core.errors import NotFound, StorageError
 from core.storage.buckets import Bucket
 from core.storage.contract import Kind, ObjectInfo, Progress, Upload, check_key
-from core.storage.patience import patiently
+from core.storage.patience import UPLOAD_S, patiently
 from core.storage.rules import content_type_of, known
 from core.storage.spool import CHUNK, Spool, spooled
 from core.storage.supabase_wire import Missing, NoBucket, Wire, place
@@ -55,7 +55,7 @@ class SupabaseStorage:
                 content_type,
             )
 
-        patiently(once)
+        patiently(once, UPLOAD_S)
         found = self.stat(bucket.name, path)
         if found is None:
             raise StorageError(f"Supabase took {path} and no longer has it. Try again.", retryable=True)

@@ -20,7 +20,7 @@ from core.errors import StorageError
 from core.log import MASK, redact
 from core.version import VERSION
 
-TIMEOUT = httpx.Timeout(20.0, connect=10.0)
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 # The answer to an upload comes once Supabase has written it all.
 UPLOAD_TIMEOUT = httpx.Timeout(45.0, connect=10.0)
 MAX_ERROR_BYTES = 64 * 1024

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from core import log
-from core.errors import InvalidInput, NotFound, StorageError, StudioOpsError
+from core.errors import InvalidInput, NotFound, SettingsError, StorageError, StudioOpsError
 from core.settings import current
 from core.storage.backend import local_from_settings
 from core.storage.links import PREFIX, LinkState
@@ -93,6 +93,9 @@ class _Files:
         try:
             _check_method(request)
             reader = await run_in_threadpool(_open_linked, self._storage(), request)
+        except SettingsError:
+            # Files lie elsewhere, and no link of the folder's was ever signed.
+            return _refusal(NotFound(_NO_FILE))
         except StorageError as error:
             _log.error("file_unreadable", bucket=request.path_params["bucket"], error=error.message)
             return _refusal(StorageError("The file cannot be read now. Try again.", retryable=True))

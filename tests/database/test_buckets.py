@@ -1,16 +1,26 @@
 """The buckets, made where Supabase Storage is, opened where they exist, reported where they can't be."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
 
-from core import queries
+from core import database, queries
 from core.database import migrate, sqlalchemy_url
+from core.settings import load
+from core.storage.backend import supabase_from_settings
 from core.storage.buckets import BUCKETS, Bucket
+from core.upgrade import upgrade
 from tests.database.cluster import Cluster
 from tests.database.conftest import NEWEST, Clusters
 from tests.database.scenarios import as_user, findings, make_supabase_like, query
+from tests.storage.addresses import environment
+from tests.storage.conftest import supabase as project
+from tests.storage.conftest import supabase_server
+from tests.storage.fake_supabase import FakeSupabase
+
+__all__ = ["project", "supabase_server"]
 
 GENERATIONS = BUCKETS[0]
 
@@ -119,3 +129,30 @@ def test_without_supabase_storage_there_is_nothing_to_make(clusters: Clusters) -
     with clusters(NEWEST, "bare").database() as url:
         migrate(url)
         assert put(url, *BUCKETS) == ["absent"] * 5
+
+
+def test_what_the_database_may_not_make_is_asked_of_the_storage(
+    cluster: Cluster, project: FakeSupabase
+) -> None:
+    """As on a hosted project, whose login does not own the table of buckets."""
+    del project.buckets["lora-models"]
+    project.buckets["generations"]["public"] = False
+    storage = supabase_from_settings(load(environment("supabase", project.url, Path())))
+    with cluster.database() as superuser:
+        make_supabase_like(superuser)
+        url = as_user(superuser, "company")
+        database.connect(url)
+        try:
+            upgrade(url, local=False)
+            assert [code for code, _ in findings(url)].count("bucket_refused") == 5
+            lines = upgrade(url, local=False, storage=storage)
+            assert lines[1:] == ["bucket generations: changed", "bucket lora-models: made"]
+            assert "bucket_refused" not in {code for code, _ in findings(url)}
+            project.key = "sb_secret_of_another_project_012345"
+            lines = upgrade(url, local=False, storage=storage)
+        finally:
+            storage.close()
+            database.close()
+        assert len(lines) == 6
+        assert all("refused. Supabase Storage refuses this key" in line for line in lines[1:])
+        assert ("bucket_refused", "storage.buckets generations") in findings(url)
