@@ -1,9 +1,9 @@
-"""A step of the rehearsal: fill it, clear it, or make live traffic."""
+"""Live traffic of a rehearsal."""
 
 from core.deliveries import tools
-from core.rehearsal import service
+from core.rehearsal import traffic
 
 
 def run() -> int:
-    """Take the step; how many things it handled."""
-    return service.bring_on(tools.current())
+    """Make the generations that are due; how many."""
+    return traffic.tick(tools.current())

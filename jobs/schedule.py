@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from jobs import adopt, alerts, heal, poll, prune, storage_usage, sweep
+from jobs import adopt, alerts, heal, poll, prune, rollups, storage_usage, sweep
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ JOBS: dict[str, Scheduled] = {
     for job in (
         Scheduled("poll", timedelta(seconds=1), poll.run, queue="polls"),
         Scheduled("sweep", timedelta(seconds=5), sweep.run),
+        Scheduled("rollups", timedelta(seconds=10), rollups.run),
         Scheduled("alerts", timedelta(seconds=10), alerts.run),
         Scheduled("heal", timedelta(minutes=1), heal.run),
         Scheduled("adopt", timedelta(hours=1), adopt.run),

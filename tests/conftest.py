@@ -13,12 +13,24 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from core import database, settings
 from core.deliveries import tools
 from core.local import postgres
 
 _serial = itertools.count(1)
+
+# For longer, each time another way: `pytest --hypothesis-profile=campaign tests/journeys/test_any_order.py`
+hypothesis_settings.register_profile(
+    "campaign",
+    max_examples=2000,
+    stateful_step_count=60,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
 CALLBACK_SECRET = "callback-secret-of-the-tests"
 SANDBOX_KEY = "sandbox-key-of-the-tests"
 

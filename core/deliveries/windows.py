@@ -1,0 +1,177 @@
+"""What a look at the deliveries is limited to, as the address says it, and how a span is put together."""
+
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+# A bar of the chart, by window.
+WINDOWS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+BARS = {"24h": HOUR, "7d": 6 * HOUR, "30d": DAY}
+KINDS = ("image", "video")
+# Where a generation stands, in the address; the last three are of this moment, whenever it was begun.
+BEGUN_STATES = ("begun", "finished", "delivered", "timed", "failed", "lost", "needs_attention", "open")
+NOW_STATES = ("in_flight", "stuck", "rescue")
+STATES = (*BEGUN_STATES, *NOW_STATES)
+# Few, and a person may come for one of long ago: these open the longest window unless another is asked for.
+RARE_STATES = frozenset({"lost", "needs_attention"})
+LONGEST_MODEL = 120
+PARAMETERS = ("window", "kind", "model", "state", "signature", "at")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What is looked at: begun within `window`; of `kind` and `model`; standing at `state`; a failure's
+    `signature`; begun within the chart's bar that starts `at`. None: all of them."""
+
+    window: str = "24h"
+    kind: str | None = None
+    model: str | None = None
+    state: str | None = None
+    signature: str | None = None
+    at: datetime | None = None
+
+    @property
+    def of_this_moment(self) -> bool:
+        """Whether it is about what is under way now, whenever it was begun."""
+        return self.state in NOW_STATES
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether it names more than a window and a kind."""
+        return (self.model, self.state, self.signature, self.at) != (None, None, None, None)
+
+    def but(self, **changes: object) -> "Filter":
+        """The same with other values."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def query(self) -> dict[str, str]:
+        """Its parameters for an address."""
+        given = {
+            "window": self.window,
+            "kind": self.kind,
+            "model": self.model,
+            "state": self.state,
+            "signature": self.signature,
+            "at": self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ") if self.at else None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def span(self, now: datetime) -> tuple[datetime, datetime]:
+        """From when to (not with) when its generations were begun."""
+        since, until = now - WINDOWS[self.window], now + timedelta(microseconds=1)
+        if self.at is None:
+            return since, until
+        return max(since, self.at), max(since, min(until, self.at + BARS[self.window]))
+
+
+def read(parameters: Mapping[str, str]) -> tuple[Filter, list[str]]:
+    """The filter that an address asks for, and a sentence for each parameter that cannot be used."""
+    faults: list[str] = []
+
+    def one_of(name: str, allowed: Sequence[str]) -> str | None:
+        value = parameters.get(name)
+        if value is None or value in allowed:
+            return value
+        faults.append(f"“{name}” cannot be {_cut(value)}; it may be {_listed(allowed)}. It is left out.")
+        return None
+
+    state = one_of("state", STATES)
+    window = one_of("window", list(WINDOWS)) or ("30d" if state in RARE_STATES else "24h")
+    kind = one_of("kind", KINDS)
+    model = parameters.get("model")
+    if model is not None and (len(model) > LONGEST_MODEL or not model.isprintable()):
+        faults.append(f"“model” is no model's name: {_cut(model)}. It is left out.")
+        model = None
+    signature = parameters.get("signature")
+    if signature is not None and not re.fullmatch(r"[0-9a-f]{12}", signature):
+        faults.append(f"“signature” is none of a failure group: {_cut(signature)}. It is left out.")
+        signature = None
+    at = parameters.get("at")
+    moment = _moment(at)
+    if at is not None and moment is None:
+        faults.append(f"“at” must be a time such as 2026-11-24T13:00Z, not {_cut(at)}. It is left out.")
+    return Filter(window, kind, model, state, signature, moment), faults
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None or not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\dZ", text, re.ASCII):
+        return None
+    try:
+        found = datetime.strptime(text, "%Y-%m-%dT%H:%MZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return found if 2000 < found.year < 3000 else None
+
+
+def _cut(value: str) -> str:
+    printable = "".join(c if c.isprintable() else "�" for c in value)
+    return f"“{printable[:40]}{'…' if len(printable) > 40 else ''}”"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What has been counted: everything from `covered_from` on (None: nothing) but for `dirty` hours. Days
+    have been added up that had ended at `rolled_at`."""
+
+    covered_from: datetime | None
+    dirty: Set[datetime] = frozenset()
+    rolled_at: datetime | None = None
+
+    def clean(self, hour: datetime) -> bool:
+        return self.covered_from is not None and hour >= self.covered_from and hour not in self.dirty
+
+
+@dataclass(frozen=True)
+class Cover:
+    """A span in pieces that touch nowhere: days and hours that are counted already, and `rows`, the spans
+    whose rows have to be read, newest first."""
+
+    days: tuple[datetime, ...]
+    hours: tuple[datetime, ...]
+    rows: tuple[tuple[datetime, datetime], ...]
+
+
+def hour_of(at: datetime) -> datetime:
+    """The start of the hour that `at` lies in."""
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def day_of(at: datetime) -> datetime:
+    """The start of the day (UTC) that `at` lies in."""
+    return hour_of(at).replace(hour=0)
+
+
+def cover(since: datetime, until: datetime, counted: Counted, *, days: bool) -> Cover:
+    """How the span from `since` to `until` is put together; `days` allows whole days at once."""
+    whole: list[datetime] = []
+    rows: list[tuple[datetime, datetime]] = []
+    hour = hour_of(since)
+    while hour < until:
+        begin, end = max(hour, since), min(hour + HOUR, until)
+        if end - begin == HOUR and counted.clean(hour):
+            whole.append(hour)
+        elif rows and rows[-1][1] == begin:
+            rows[-1] = (rows[-1][0], end)
+        else:
+            rows.append((begin, end))
+        hour += HOUR
+    ended = _whole_days(whole, counted) if days else frozenset[datetime]()
+    return Cover(
+        tuple(sorted(ended)),
+        tuple(hour for hour in whole if day_of(hour) not in ended),
+        tuple(reversed(rows)),
+    )
+
+
+def _whole_days(hours: Sequence[datetime], counted: Counted) -> frozenset[datetime]:
+    found: dict[datetime, int] = {}
+    for hour in hours:
+        found[day_of(hour)] = found.get(day_of(hour), 0) + 1
+    last = counted.rolled_at
+    return frozenset(day for day, n in found.items() if n == 24 and last is not None and day + DAY <= last)

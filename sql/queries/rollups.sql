@@ -1,0 +1,99 @@
+-- name: rollup_state
+-- How far back all hours have been counted, when last, and which hour was counted again to be sure.
+SELECT covered_from, checked_hour, rolled_at FROM delivery_rollup_state;
+
+-- name: dirty_hours
+-- Every marked hour of a span, found by a skip scan of the key; and -infinity, when all are.
+WITH RECURSIVE marked AS (
+    SELECT (SELECT hour FROM delivery_dirty_hours WHERE hour >= :since ORDER BY hour LIMIT 1) AS hour
+    UNION ALL
+    SELECT (SELECT d.hour FROM delivery_dirty_hours d WHERE d.hour > m.hour ORDER BY d.hour LIMIT 1)
+    FROM marked m WHERE m.hour < :until
+)
+SELECT hour FROM marked WHERE hour < :until
+UNION ALL
+SELECT hour FROM (SELECT hour FROM delivery_dirty_hours WHERE hour = '-infinity' LIMIT 1) everything;
+
+-- name: take_marks
+-- Takes the marks of these hours away, as far as this transaction sees them.
+DELETE FROM delivery_dirty_hours WHERE hour = ANY(CAST(:hours AS timestamptz[]));
+
+-- name: drop_old_marks
+-- Takes away marks of hours that are no longer counted.
+DELETE FROM delivery_dirty_hours WHERE hour < :before AND hour <> '-infinity';
+
+-- name: forget_everything
+-- Begins anew: nothing has been counted.
+WITH gone AS (DELETE FROM delivery_rollup),
+     marks AS (DELETE FROM delivery_dirty_hours WHERE hour = '-infinity')
+UPDATE delivery_rollup_state SET covered_from = NULL, checked_hour = NULL;
+
+-- name: mark_future
+-- Marks the hours to come that have rows already.
+INSERT INTO delivery_dirty_hours (hour)
+SELECT DISTINCT date_trunc('hour', CAST(created_at AS timestamptz)) FROM (
+    SELECT created_at FROM generations
+    WHERE created_at >= :since AND created_at < CAST(:since AS timestamptz) + interval '10 years'
+    LIMIT 10000) g;
+
+-- name: drop_hours
+-- Takes away what was counted of these hours.
+DELETE FROM delivery_rollup
+WHERE measure IN ('state', 'time', 'failure') AND grain = 'hour' AND start = ANY(CAST(:hours AS timestamptz[]));
+
+-- name: count_hours
+-- Counts whole hours from their rows.
+WITH rows AS MATERIALIZED (
+    SELECT date_trunc('hour', CAST(g.created_at AS timestamptz)) AS start,
+           generation_kind(CAST(g.kind AS text), CAST(g.model AS text)) AS kind,
+           left(coalesce(CAST(g.model AS text), ''), 120) AS model,
+           CASE WHEN g.delivery_state IN ('delivered', 'failed', 'lost', 'needs_attention') THEN g.delivery_state
+                ELSE 'in_flight' END AS stand,
+           CASE WHEN g.delivery_state = 'delivered'
+                THEN generation_time_bucket(CAST(g.created_at AS timestamptz), g.delivered_at) END AS bucket,
+           CASE WHEN g.delivery_state IN ('failed', 'lost', 'needs_attention')
+                THEN generation_failure(g.delivery_state, g.failure_category, g.failure_code,
+                                        coalesce(g.failure_message, CAST(g.error AS text))) END AS failure
+    FROM unnest(CAST(:hours AS timestamptz[])) AS h(hour)
+    CROSS JOIN LATERAL (
+        SELECT created_at, kind, model, delivery_state, delivered_at, failure_category, failure_code,
+               failure_message, error
+        FROM generations
+        WHERE created_at >= h.hour AND created_at < h.hour + interval '1 hour' AND delivery_state IS NOT NULL
+        OFFSET 0
+    ) g
+)
+INSERT INTO delivery_rollup (measure, grain, start, kind, model, key, n)
+SELECT 'state', 'hour', start, kind, model, stand, count(*) FROM rows GROUP BY start, kind, model, stand
+UNION ALL
+SELECT 'time', 'hour', start, kind, model, CAST(bucket AS text), count(*) FROM rows WHERE bucket IS NOT NULL
+GROUP BY start, kind, model, bucket
+UNION ALL
+SELECT 'failure', 'hour', start, kind, model, failure, count(*) FROM rows WHERE failure IS NOT NULL
+GROUP BY start, kind, model, failure;
+
+-- name: drop_days
+-- Takes away what was counted of these days.
+DELETE FROM delivery_rollup
+WHERE measure IN ('state', 'time', 'failure') AND grain = 'day' AND start = ANY(CAST(:days AS timestamptz[]));
+
+-- name: count_days
+-- Adds the hours of these days (UTC) up.
+INSERT INTO delivery_rollup (measure, grain, start, kind, model, key, n)
+SELECT r.measure, 'day', d.day, r.kind, r.model, r.key, sum(r.n)
+FROM unnest(CAST(:days AS timestamptz[])) AS d(day), unnest(ARRAY['state', 'time', 'failure']) AS m(measure),
+     delivery_rollup r
+WHERE r.measure = m.measure AND r.grain = 'hour' AND r.start >= d.day AND r.start < d.day + interval '1 day'
+GROUP BY r.measure, d.day, r.kind, r.model, r.key;
+
+-- name: drop_old
+-- Takes away what was counted of times that no page looks at any more.
+DELETE FROM delivery_rollup WHERE measure IN ('state', 'time', 'failure') AND grain IN ('hour', 'day') AND start < :before;
+
+-- name: advance
+-- Records how far the counting has come.
+UPDATE delivery_rollup_state SET covered_from = :covered_from, checked_hour = :checked_hour, rolled_at = :now;
+
+-- name: first_row
+-- When the oldest generation was begun.
+SELECT min(created_at) AS at FROM generations WHERE created_at > '-infinity';

@@ -1,0 +1,213 @@
+"""The numbers of delivery health equal the rows that they open, whatever has been counted already."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from core import access, database
+from core.deliveries import health, health_rows, rollups, windows
+from core.deliveries.windows import Filter
+
+NOW = datetime(2026, 11, 25, 12, 34, 56, tzinfo=UTC)
+VIEWER = access.command_line("viewer")
+STATES = (
+    "delivered",
+    "delivered",
+    "delivered",
+    "failed",
+    "lost",
+    "needs_attention",
+    "awaiting_provider",
+    "intent",
+)
+MODELS = (
+    ("image", "flux-2/pro-text-to-image"),
+    ("video", "kling-2.6/text-to-video"),
+    (None, None),
+    ("image", "x/y"),
+)
+WORDS = ("The upstream timed out after 31 s", "The upstream timed out after 7 s", "NSFW content", None)
+EVERY = [Filter("30d", state=state) for state in windows.STATES]
+EVERY += [Filter(window, state=state) for window in ("24h", "7d") for state in ("begun", "failed", "timed")]
+
+
+@pytest.fixture
+def writer(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+def insert(writer: psycopg.Connection[Any], count: int, seed: int, days: float = 40) -> None:
+    """Generations of the last `days` days in every state, of every kind and model."""
+    chance = random.Random(seed)
+    with writer.cursor() as cursor:
+        for _ in range(count):
+            begun = NOW - timedelta(seconds=chance.uniform(0, days * 86400))
+            state, (kind, model) = chance.choice(STATES), chance.choice(MODELS)
+            failed = state in {"failed", "lost", "needs_attention"}
+            cursor.execute(
+                "INSERT INTO generations (created_at, submitted_at, kind, model, status, delivery_state,"
+                " delivered_at, failure_category, failure_code, failure_message, result_expires_at)"
+                " VALUES (%s, %s, %s, %s, 'queued', %s, %s, %s, %s, %s, %s)",
+                (
+                    begun,
+                    begun,
+                    kind,
+                    model,
+                    state,
+                    begun + timedelta(seconds=chance.uniform(2, 300)) if state == "delivered" else None,
+                    "service_error" if failed else None,
+                    chance.choice(["500", "501", None]) if failed else None,
+                    chance.choice(WORDS) if failed else None,
+                    NOW + timedelta(hours=5) if state == "needs_attention" else None,
+                ),
+            )
+
+
+def count_everything() -> None:
+    while rollups.run(NOW, run_for_s=60):
+        pass
+
+
+def check(wanted: Filter) -> int:
+    """The number and the rows that it opens are the same; how many."""
+    number = health.number_of(health.look(VIEWER, wanted, NOW))
+    opened = [row.id for row in health_rows.every_row(VIEWER, wanted, NOW)]
+    assert len(set(opened)) == len(opened), wanted
+    assert number == len(opened), wanted
+    return len(opened)
+
+
+def by_hand(writer: psycopg.Connection[Any], window: str) -> Counter[str]:
+    rows = writer.execute(
+        "SELECT delivery_state FROM generations WHERE created_at >= %s AND created_at <= %s",
+        (NOW - windows.WINDOWS[window], NOW),
+    )
+    ended = {"delivered", "failed", "lost", "needs_attention"}
+    return Counter(state if state in ended else "in_flight" for (state,) in rows)
+
+
+@pytest.mark.parametrize("counted", [False, True], ids=["from rows", "from counts"])
+def test_every_number_equals_the_rows_that_it_opens(writer: psycopg.Connection[Any], counted: bool) -> None:
+    insert(writer, 600, seed=1)
+    if counted:
+        count_everything()
+    for window in windows.WINDOWS:
+        found = health.look(VIEWER, Filter(window), NOW).counts
+        assert {stand: getattr(found, stand) for stand in health.STANDS} == dict(by_hand(writer, window))
+    assert sum(check(wanted) for wanted in EVERY) > 600
+    for state in ("finished", "failed", "timed", "in_flight", "rescue"):
+        check(Filter("30d", kind="video", state=state))
+        check(Filter("30d", model="kling-2.6/text-to-video", state=state))
+    for line in health.look(VIEWER, Filter("30d"), NOW).failures:
+        assert check(Filter("30d", signature=line.signature)) == line.n
+    for bar in health.look(VIEWER, Filter("7d"), NOW).bars[::9]:
+        check(Filter("7d", state="begun", at=bar.start))
+
+
+def test_the_numbers_follow_other_writers(writer: psycopg.Connection[Any]) -> None:
+    insert(writer, 400, seed=2)
+    count_everything()
+    chance = random.Random(3)
+    for turn in range(6):
+        ids = [row[0] for row in writer.execute("SELECT id FROM generations ORDER BY id").fetchall()]
+        some = chance.sample(ids, 8)
+        writer.execute("UPDATE generations SET delivery_state = 'failed' WHERE id = ANY(%s)", (some[:3],))
+        writer.execute("DELETE FROM generations WHERE id = ANY(%s)", (some[3:5],))
+        writer.execute(
+            "UPDATE generations SET created_at = created_at - interval '31 hours' WHERE id = ANY(%s)",
+            (some[5:],),
+        )
+        insert(writer, 5, seed=100 + turn)
+        if turn % 3 == 0:
+            rollups.run(NOW)
+        for window in windows.WINDOWS:
+            check(Filter(window, state="begun"))
+            check(Filter(window, state="failed"))
+    writer.execute("TRUNCATE generations")
+    assert check(Filter("30d", state="begun")) == 0
+
+
+def test_a_number_equals_its_rows_while_somebody_writes(
+    database_url: str, writer: psycopg.Connection[Any]
+) -> None:
+    insert(writer, 200, seed=4)
+    count_everything()
+    stop, wrong = threading.Event(), list[str]()
+
+    def write() -> None:
+        with psycopg.connect(database_url, autocommit=True) as other:
+            seed = 1000
+            while not stop.is_set():
+                seed += 1
+                insert(other, 1, seed=seed, days=3)
+                other.execute(
+                    "UPDATE generations SET delivery_state = 'failed' WHERE id IN"
+                    " (SELECT id FROM generations WHERE delivery_state = 'delivered' LIMIT 1)"
+                )
+
+    def count() -> None:
+        while not stop.is_set():
+            rollups.run(NOW, run_for_s=0)
+
+    threads = [threading.Thread(target=work) for work in (write, count, count)]
+    for thread in threads:
+        thread.start()
+    for _ in range(30):
+        with database.reading() as connection:
+            marked = health.counted_now(connection, NOW)
+            for state in ("begun", "failed"):
+                wanted = Filter("7d", state=state)
+                cells = health._cells(connection, wanted, wanted.span(NOW), marked, health.MEASURES)
+                found = health._counts(cells.totals.get("state", {}))
+                opened = health_rows._rows_begun(connection, wanted, NOW, None, 10_000)
+                number = found.total if state == "begun" else found.failed
+                if number != len(opened):
+                    wrong.append(f"{state}: {number} != {len(opened)}")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_an_empty_product(database_url: str) -> None:
+    found = health.look(VIEWER, Filter(), NOW)
+    assert not found.any_generation
+    assert found.counts.success_rate is None
+    assert (found.times.p50_s, found.models, found.failures) == (None, [], [])
+    assert sum(bar.counts.total for bar in found.bars) == 0
+    assert len(found.bars) == 25
+
+
+def test_times_to_deliver_are_within_their_bound(writer: psycopg.Connection[Any]) -> None:
+    begun = NOW - timedelta(hours=2)
+    for seconds in range(1, 101):
+        writer.execute(
+            "INSERT INTO generations (created_at, delivery_state, delivered_at) VALUES (%s, 'delivered', %s)",
+            (begun, begun + timedelta(seconds=seconds)),
+        )
+    count_everything()
+    times = health.look(VIEWER, Filter(), NOW).times
+    assert times.samples == 100
+    assert times.p50_s == pytest.approx(50, rel=0.075)
+    assert times.p95_s == pytest.approx(95, rel=0.075)
+
+
+def test_the_same_failure_in_other_numbers_is_one_group(writer: psycopg.Connection[Any]) -> None:
+    for words in ("Timed out after 31 s for task_ab12", "Timed out after 7.5 s for task_cd34", "Other words"):
+        writer.execute(
+            "INSERT INTO generations (created_at, delivery_state, failure_code, failure_message, model)"
+            " VALUES (%s, 'failed', '500', %s, 'x/y')",
+            (NOW - timedelta(hours=1), words),
+        )
+    lines = health.look(VIEWER, Filter(), NOW).failures
+    assert [(line.n, line.message) for line in lines] == [
+        (2, "Timed out after <n> s for <id>"),
+        (1, "Other words"),
+    ]
