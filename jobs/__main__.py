@@ -10,11 +10,15 @@ import time
 from datetime import UTC, datetime
 
 from core import access, database, log, settings
-from core.deliveries import following, service, tools
+from core.deliveries import tools
+from core.deliveries.models import ACTIVE
+from core.diagnosis import remedies, report
+from core.diagnosis.checks import diagnose
+from core.diagnosis.findings import Remedy, Tone
+from core.diagnosis.snapshot import Snapshot
 from core.errors import Conflict, StudioOpsError
 from core.local import stack
 from core.rehearsal import service as rehearsal
-from core.work.limiter import Priority
 from jobs import clock, doctor, migrate, worker
 from jobs.schedule import JOBS, slot_of
 
@@ -42,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run one scheduled job now, in this process")
     run.add_argument("job", choices=sorted(JOBS))
     sync = commands.add_parser("sync", help="bring one task up to date now")
-    sync.add_argument("task_id", help="the provider's task id")
+    sync.add_argument("task_id", help="the provider's task id, or the generation's own")
     history = commands.add_parser("history", help="fill a rehearsal's history; in the local profile only")
     history.add_argument("--generations", type=int, default=rehearsal.DEFAULT_GENERATIONS, metavar="N")
     history.add_argument("--days", type=int, default=rehearsal.DEFAULT_DAYS, metavar="D")
@@ -103,12 +107,31 @@ def _run(options: argparse.Namespace) -> int:
 
 def _sync(options: argparse.Namespace) -> int:
     actor = access.command_line(getpass.getuser())
-    generation = service.newest_by_task(options.task_id)
     with_tools = tools.current()
-    asked = service.request_sync(actor, generation.id, with_tools, later=False)
-    after = following.advance(asked.id, with_tools, Priority.SYNC) or asked
-    print(f"{after.task_id}: {after.status}, {after.delivery_state}, {after.asset_url or 'no file yet'}")
-    return 0
+    generation, picked = report.named(options.task_id)
+    before = report.look(actor, generation.id, with_tools, picked=picked)
+    _say_verdict("before", before)
+    remedy = Remedy.FETCH_AGAIN if diagnose(before).remedies[:1] == (Remedy.FETCH_AGAIN,) else Remedy.SYNC
+    remedies.carry_out(actor, remedy, generation.id, with_tools)
+    after = report.look(actor, generation.id, with_tools)
+    for step in after.detail.timeline:
+        if step.at >= before.at:
+            words = f": {step.words}" if step.words else ""
+            print(f"  {step.at:%H:%M:%S}  {step.kind.replace('_', ' ')}{words}")
+    _say_verdict("after", after)
+    row = after.generation
+    print(f"{row.task_id}: {row.status}, {row.delivery_state}, {row.asset_url or 'no file yet'}")
+    well = diagnose(after).tone in {Tone.GOOD, Tone.WORKING}
+    return 0 if well or row.delivery_state in ACTIVE else 1
+
+
+def _say_verdict(when: str, seen: Snapshot) -> None:
+    finding = diagnose(seen)
+    print(f"{when}: {finding.sentence} ({finding.rule})")
+    for warning in finding.warnings:
+        print(f"  {warning}")
+    if when == "after" and finding.tone not in {Tone.GOOD, Tone.WORKING}:
+        print(f"  next: {finding.action}")
 
 
 def _history(options: argparse.Namespace) -> int:

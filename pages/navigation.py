@@ -12,6 +12,7 @@ from pages.components import banner, errors, look, memory
 from pages.components.actor import current_actor
 
 EVERYONE = frozenset(Role)
+STAFF = EVERYONE - {Role.VIEWER}
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ PAGES: tuple[PageEntry, ...] = (
         file="overview.py",
         question="Is anything on fire, and what first?",
         roles=EVERYONE,
+    ),
+    PageEntry(
+        section="Repair",
+        title="Debug & sync",
+        icon="troubleshoot",
+        url_path="debug_sync",
+        file="debug_sync.py",
+        question="Where is this picture, and can I fix it now?",
+        roles=STAFF,
     ),
     PageEntry(
         section="Make",

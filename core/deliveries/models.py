@@ -43,7 +43,8 @@ TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     S.FAILED: frozenset({S.AWAITING_PROVIDER}),
     S.LOST: frozenset({S.AWAITING_PROVIDER}),
     S.NEEDS_ATTENTION: frozenset({S.AWAITING_PROVIDER}),
-    S.DELIVERED: frozenset(),
+    # Only after storage said that its file is missing: it is fetched again while the provider has it.
+    S.DELIVERED: frozenset({S.AWAITING_PROVIDER}),
 }
 ACTIVE = frozenset({S.INTENT, S.SENDING, S.AWAITING_PROVIDER, S.AWAITING_DELIVERY})
 ENDED = frozenset(DeliveryState) - ACTIVE

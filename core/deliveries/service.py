@@ -153,18 +153,54 @@ def request_sync(actor: Actor | None, generation_id: UUID, tools: Tools, *, late
         return to_generation(row)
 
 
+def fetch_again(actor: Actor | None, generation_id: UUID, tools: Tools, *, later: bool = True) -> Generation:
+    """Have the files of a delivered generation fetched from KIE once more, because storage lost them.
+
+    Only after storage itself has said that one is missing; it is stored where it was, so the customer's
+    address stays the same. `later` as in `request_sync`. Raises NotFound, NotAllowed, or Conflict with the
+    reason; StorageError when storage cannot be asked.
+    """
+    actor = access.check(actor, Action.SYNC_GENERATION)
+    with database.reading() as connection:
+        generation = _existing(connection, generation_id)
+        files = SQL["files"].all(connection, generation_id=generation_id)
+    now = tools.clock()
+    if generation.delivery_state is not DeliveryState.DELIVERED:
+        policy.check_can_sync(generation, now)
+        raise Conflict("It is not delivered any more. Look again.")
+    missing = [file["path"] for file in files if tools.storage.stat(file["bucket"], file["path"]) is None]
+    if not missing:
+        raise Conflict("No file of it is missing in our storage, so there is nothing to fetch again.")
+    with database.transaction() as connection:
+        row = SQL["fetch_again"].first(connection, id=generation_id, now=now)
+        if row is None:
+            raise Conflict("Another attempt has just begun. Look again in a moment.")
+        _note_sync(connection, actor, generation, row["delivery_state"], now, missing=missing)
+        if later:
+            enqueue_delivery(connection, generation_id, queue.URGENT)
+        return to_generation(row)
+
+
 def _note_sync(
-    connection: Connection, actor: Actor, generation: Generation, state: str, now: datetime
+    connection: Connection,
+    actor: Actor,
+    generation: Generation,
+    state: str,
+    now: datetime,
+    *,
+    missing: Sequence[str] = (),
 ) -> None:
-    add_event(connection, generation.id, now, Event(EventKind.SYNC_REQUESTED, detail={"by": actor.name}))
+    why = {"missing": len(missing)} if missing else {}
+    event = Event(EventKind.SYNC_REQUESTED, detail={"by": actor.name, **why})
+    add_event(connection, generation.id, now, event)
     audit.record(
         connection,
         actor,
-        "generation.sync",
+        "generation.fetch_again" if missing else "generation.sync",
         "generation",
         str(generation.id),
         before={"delivery_state": generation.delivery_state},
-        after={"delivery_state": state},
+        after={"delivery_state": state, **({"missing_files": list(missing)} if missing else {})},
     )
 
 
@@ -190,6 +226,12 @@ def newest_by_task(task_id: str, actor: Actor | None = None) -> Generation:
     if not found:
         raise NotFound(f"No generation has the task id {task_id[:80]!r}. Check that it was copied whole.")
     return found[0]
+
+
+def by_id(generation_id: UUID) -> Generation | None:
+    """The generation with this id; None when there is none."""
+    with database.reading() as connection:
+        return find(connection, generation_id)
 
 
 def answers_from_row(actor: Actor, generation: Generation, tools: Tools) -> bool:

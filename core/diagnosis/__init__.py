@@ -1,1 +1,1 @@
-"""What happened to a task, and what to do about it."""
+"""Where a generation is, why it is not with its customer, and what a click can do about it."""

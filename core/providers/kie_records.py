@@ -23,6 +23,8 @@ _STATES = {
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_NESTING = 3
+# No model of KIE's makes nearly so many; a record that names more is looked at by a person, not fetched.
+MAX_RESULT_FILES = 50
 
 
 def record_from(data: Mapping[str, Any], task_id: str, secrets: tuple[str, ...] = ()) -> TaskRecord:
@@ -66,6 +68,11 @@ def result_urls_of(result_json: Any) -> tuple[tuple[str, ...], str | None]:
     if not isinstance(urls, list) or not all(isinstance(url, str) and url.isprintable() for url in urls):
         return (), "KIE reports success, but its resultUrls is no list of URLs."
     found = tuple(dict.fromkeys(url.strip() for url in urls if url.strip()))
+    if len(found) > MAX_RESULT_FILES:
+        return (), (
+            f"KIE names {len(found):,} result files; more than {MAX_RESULT_FILES} are not fetched by"
+            " themselves. Its record keeps them all."
+        )
     return found, None if found else "KIE reports success with an empty list of result URLs."
 
 

@@ -19,15 +19,16 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from core import settings
-from core.access import Actor
-from core.deliveries import following, sending, service, tools
+from core.access import Action, Actor
+from core.deliveries import sending, service, tools
 from core.deliveries.models import Callback, Generation
-from core.diagnosis import evidence
+from core.diagnosis import remedies, report
+from core.diagnosis.checks import diagnose
+from core.diagnosis.findings import Remedy
 from core.errors import Busy, InvalidInput, NotSignedIn
 from core.providers.http import parse_json
 from core.web.auth import caller
 from core.web.openapi import CALLBACK_BODY, refusals
-from core.work.limiter import Priority
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -212,17 +213,20 @@ def _sync(task_id: str, actor: Actor) -> dict[str, Any]:
     with_tools = tools.current()
     if service.answers_from_row(actor, generation, with_tools):
         return standing(generation)
-    asked = service.request_sync(actor, generation.id, with_tools, later=False)
-    return standing(following.advance(asked.id, with_tools, Priority.SYNC) or asked)
+    after = standing(remedies.carry_out(actor, Remedy.SYNC, generation.id, with_tools))
+    if not actor.may(Action.DEBUG_GENERATION):
+        return after
+    seen = report.look(actor, generation.id, with_tools)
+    return {**after, **report.verdict(actor, seen, diagnose(seen))}
 
 
 @router.get("/debug/kie", responses=refusals(400, 401, 403, 404, 500, 503))
 async def debug(actor: Caller, taskId: TaskId | None = None) -> dict[str, Any]:  # noqa: N803
-    """One task's evidence with a diagnosis, or the newest ten."""
+    """One task's evidence with a diagnosis, or the newest ten; `taskId` may be a generation's own id too."""
     return await PLACES.run(_debug, taskId, actor)
 
 
 def _debug(task_id: str | None, actor: Actor) -> dict[str, Any]:
     if task_id is None:
-        return {"recent": [standing(generation) for generation in evidence.newest(actor)]}
-    return evidence.of_task(actor, task_id, tools.current())
+        return {"recent": [standing(generation) for generation in report.newest(actor)]}
+    return report.of_task(actor, task_id, tools.current())

@@ -59,8 +59,8 @@ def _of_alert(alert: Alert, now: datetime, zone: tzinfo) -> Task:
         headline=told.headline(alert),
         detail_html=alerts.detail_html(alert, now, zone),
         button="Open" if alert.ids else "",
-        page="test_generation.py",
-        query={"generation": one} if one else {"show": "All"},
+        page="debug_sync.py" if one else "test_generation.py",
+        query={"q": one} if one else {"show": "All"},
         alert=alert,
     )
 
@@ -96,8 +96,8 @@ def _of_delivery(generation: Generation, now: datetime, zone: tzinfo) -> Task:
         headline=f"{state.word}: {generation_facts.label(generation)}",
         detail_html=f'<div class="so-clamp">{escape(what)} · begun {when} · {why}</div>',
         button="Open",
-        page="test_generation.py",
-        query={"generation": str(generation.id)},
+        page="debug_sync.py",
+        query={"q": str(generation.id)},
     )
 
 

@@ -45,6 +45,10 @@ def _ready(detail: Detail) -> str:
     return f"KIE has finished{counted}{f', {spent} credits used' if spent is not None else ''}"
 
 
+def _asked(detail: Detail) -> str:
+    return "to fetch it again: its file was missing" if detail.get("missing") else "to check again"
+
+
 TOLD: dict[EventKind, Told] = {
     EventKind.CREATED: Told("add_circle", "waiting", lambda d: f"Begun by {d.get('by', 'somebody')}"),
     EventKind.SUBMITTED: Told("outbound", "waiting", lambda _: "Sent to KIE"),
@@ -73,7 +77,7 @@ TOLD: dict[EventKind, Told] = {
         "front_hand", "attention", lambda _: "No rule can decide this; a person must"
     ),
     EventKind.SYNC_REQUESTED: Told(
-        "sync", "waiting", lambda d: f"{d.get('by', 'Somebody')} asked to check again"
+        "sync", "waiting", lambda d: f"{d.get('by', 'Somebody')} asked {_asked(d)}"
     ),
     EventKind.STATUS_RESTORED: Told(
         "published_with_changes",

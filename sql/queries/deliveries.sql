@@ -181,7 +181,7 @@ SELECT * FROM moved;
 -- Records the permanent files and the end of the delivery in one statement; only the holder of the lease, once.
 WITH moved AS (
     UPDATE generations
-    SET delivery_state = 'delivered', status = 'success', asset_url = :asset_url, delivered_at = :now,
+    SET delivery_state = 'delivered', status = 'success', asset_url = :asset_url, delivered_at = coalesce(delivered_at, :now),
         next_attempt_at = NULL, lease_until = NULL, lease_token = NULL,
         failure_category = NULL, failure_code = NULL, failure_message = NULL, updated_at = :now
     WHERE id = :id AND lease_token = :token AND delivery_state = 'awaiting_delivery'
@@ -256,6 +256,15 @@ SET delivery_state = CASE WHEN delivery_state IN ('failed', 'lost', 'needs_atten
     status = CASE WHEN delivery_state IN ('failed', 'lost') AND task_id IS NOT NULL THEN 'generating' ELSE status END,
     next_attempt_at = :now, attempt_priority = 0, link_renewed_at = NULL, updated_at = :now
 WHERE id = :id AND delivery_state <> 'delivered' AND (lease_until IS NULL OR lease_until <= :now)
+RETURNING *;
+
+-- name: fetch_again
+-- Has a delivered generation whose file storage lost fetched anew; its address and its time of delivery stay.
+UPDATE generations
+SET delivery_state = 'awaiting_provider', status = 'generating', attempt = 0, next_attempt_at = :now,
+    attempt_priority = 0, link_renewed_at = NULL, updated_at = :now
+WHERE id = :id AND delivery_state = 'delivered' AND task_id IS NOT NULL
+  AND lower(coalesce(provider, 'kie')) = 'kie' AND (lease_until IS NULL OR lease_until <= :now)
 RETURNING *;
 
 -- name: watch

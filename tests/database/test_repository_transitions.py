@@ -67,6 +67,10 @@ def _hurry(c: Any, one: UUID) -> Any:
     return SQL["hurry"].run(c, id=one, now=NOW)
 
 
+def _fetch_again(c: Any, one: UUID) -> Any:
+    return SQL["fetch_again"].run(c, id=one, now=NOW)
+
+
 BACK = S.AWAITING_PROVIDER
 CHANGES = [
     Change(
@@ -152,6 +156,8 @@ CHANGES = [
     ),
     Change("hurry", _hurry, {S.FAILED: BACK, S.LOST: BACK, S.NEEDS_ATTENTION: BACK}),
     Change("hurry", _hurry, {}, task_id=None),
+    Change("fetch_again", _fetch_again, {S.DELIVERED: BACK}),
+    Change("fetch_again", _fetch_again, {}, task_id=None),
     Change(
         "receive_callback",
         _callback("task_1", says_success=True),

@@ -284,10 +284,12 @@ def test_debug_shows_every_side_and_what_to_do(world: World) -> None:
     world.finished_at_kie(made["taskId"])
     told = world.web.get("/api/debug/kie", params={"taskId": made["taskId"]}).json()
     assert told["diagnosis"]["rule"] == "callback-never-arrived"
-    assert told["suggestedAction"].startswith("Sync")
+    assert told["suggestedAction"].startswith("Fetch it now")
+    assert told["diagnosis"]["mismatches"] == ["callbacks", "database", "storage"]
+    assert told["remedies"][0]["label"] == "Fetch it now"
     assert told["kie"]["state"] == "success"
     assert told["database"]["delivery_state"] == "awaiting_provider"
-    assert told["storage"] == {"bucket": "generations", "files": [], "found": []}
+    assert told["storage"] == {"bucket": "generations", "files": [], "found": [], "problem": None}
     assert world.row(made["generationId"]).delivery_state == "awaiting_provider"
     world.settle(made["generationId"], {"delivered"})
     told = world.web.get("/api/debug/kie", params={"taskId": made["taskId"]}).json()

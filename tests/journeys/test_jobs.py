@@ -281,7 +281,16 @@ def test_the_commands_run_and_sync_tell_what_they_did(world: World, command: Cal
     made = world.create("typed [[fault:callback_lost]]")
     world.finished_at_kie(made["taskId"])
     done = command("sync", made["taskId"])
-    assert (done.code, done.out.split()[:3]) == (0, [f"{made['taskId']}:", "success,", "delivered,"])
+    *told, last = done.out.splitlines()
+    assert (done.code, last.split()[:3]) == (0, [f"{made['taskId']}:", "success,", "delivered,"])
+    assert told[0].endswith("(callback-never-arrived)")
+    assert [line.split("  ")[-1] for line in told[1:-1]] == [
+        "sync requested",
+        "result ready",
+        "stored",
+        "delivered",
+    ]
+    assert told[-1] == "after: It was delivered and the file is there. (all-well)"
     line: Any = world.sql(
         "SELECT actor_kind, source FROM audit_log WHERE object_id = %s AND action = 'generation.sync'",
         made["generationId"],

@@ -197,4 +197,6 @@ def test_pages_are_open_to_those_with_a_role() -> None:
     nobody = Actor("person", "x", "X", frozenset(), "page")
     viewer = Actor("person", "y", "Y", frozenset({Role.VIEWER}), "page")
     assert not pages_of(nobody)
-    assert [entry.file for entry in pages_of(viewer)] == EVERY_PAGE
+    assert [entry.file for entry in pages_of(viewer)] == [
+        file for file in EVERY_PAGE if file != "debug_sync.py"
+    ]

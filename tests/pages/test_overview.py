@@ -50,7 +50,7 @@ def test_everything_that_waits_is_on_the_list_with_its_door(
     assert said.index("The job “sweep” fails") < said.index("Needs attention: FLUX.2 Pro")
     assert "&lt;b&gt;deadlock&lt;/b&gt; detected" in said
     doors = [link.proto.query_string for link in app.page_link]
-    assert sorted(doors) == sorted(f"generation={ids[name]}" for name in ("attention", "leased"))
+    assert sorted(doors) == sorted(f"q={ids[name]}" for name in ("attention", "leased"))
 
 
 def test_a_long_list_says_that_there_is_more(

@@ -29,8 +29,8 @@ def test_from_the_intent_everything_can_be_reached_and_from_everything_an_end() 
     assert all(S.DELIVERED in reachable(state) for state in DeliveryState)
 
 
-def test_nothing_leaves_delivered() -> None:
-    assert TRANSITIONS[S.DELIVERED] == frozenset()
+def test_delivered_is_left_only_to_fetch_a_file_again() -> None:
+    assert TRANSITIONS[S.DELIVERED] == {S.AWAITING_PROVIDER}
 
 
 def test_only_sending_leads_back_to_the_intent_and_only_the_intent_to_sending() -> None:

@@ -1,0 +1,118 @@
+"""The one input of Debug & sync, and the list to choose from where it means several.
+
+What is looked for stands in the address as `q`, so that it can be reloaded, shared and linked to.
+"""
+
+from datetime import datetime, tzinfo
+from html import escape
+
+import streamlit as st
+
+from core.access import Actor
+from core.deliveries.models import Generation
+from core.diagnosis import places, search
+from core.diagnosis.search import By, Found
+from core.errors import InvalidInput
+from pages.components import formats, generation_facts, look, times
+from pages.components.states import look_of, pill_html
+
+PARAMETER = "q"
+_KEY = "so-search"
+_SEEN = "so-search-seen"
+
+
+def box() -> str:
+    """The input; what stands in it."""
+    named = st.query_params.get(PARAMETER, "")
+    if st.session_state.get(_SEEN, "") != named:
+        # A link, the Back button, or a choice from a list.
+        st.session_state[_SEEN] = st.session_state[_KEY] = named
+    st.text_input(
+        "Task id, generation id, file address, or customer id",
+        key=_KEY,
+        on_change=_typed,
+        icon=":material/search:",
+        placeholder="Paste a task id, a generation id, the address of a file, or a customer's id",
+        help="An address may be the customer's, our storage's, or KIE's temporary one.",
+    )
+    return str(st.session_state.get(_KEY) or "")
+
+
+def _typed() -> None:
+    look_for(str(st.session_state.get(_KEY) or ""))
+
+
+def look_for(text: str) -> None:
+    """Look for this; for a button's `on_click` too. What is no id by its length stays out of the address."""
+    if text.strip() and len(text) <= places.LONGEST:
+        st.query_params[PARAMETER] = text
+        return
+    st.query_params.pop(PARAMETER, None)
+    st.session_state[_SEEN] = ""
+
+
+def find(actor: Actor, pasted: str) -> Found | None:
+    """What the text names; None, and a sentence on the page, when it names nothing."""
+    try:
+        found = search.find(actor, pasted)
+    except InvalidInput as refusal:
+        st.html(look.notice_html("attention", "search_off", "Nothing to look for", escape(refusal.message)))
+        return None
+    if found.sentence is not None:
+        st.html(look.notice_html("attention", "search_off", "Not found", escape(found.sentence)))
+        return None
+    return found
+
+
+def choose(found: Found) -> None:
+    """Several to choose from, newest first."""
+    if not found.generations:
+        st.html(
+            look.empty_html(
+                "manage_search", "No generation yet", "Once there is one, paste any id of it above."
+            )
+        )
+        return
+    with st.container(border=True, gap="small"):
+        look.section(_headline(found))
+        if found.by is By.TASK:
+            st.html(
+                look.notice_html(
+                    "attention",
+                    "content_copy",
+                    f"{len(found.generations)} rows have this task id",
+                    "One task belongs to one row. Each of them is followed and delivered by itself;"
+                    " choose the one that the customer means.",
+                )
+            )
+        now, zone = times.now(), times.viewer_zone()
+        for generation in found.generations:
+            _line(generation, now, zone)
+        if found.more:
+            st.caption(f"Only the newest {search.MOST} are listed.")
+
+
+def _headline(found: Found) -> str:
+    return {
+        By.NEWEST: f"The newest {len(found.generations)}",
+        By.CUSTOMER: "The customer's latest tasks",
+    }.get(found.by, "Which one is it?")
+
+
+def _line(generation: Generation, now: datetime, zone: tzinfo) -> None:
+    words, door = st.columns([10, 1.3], gap="small", vertical_alignment="center")
+    what = formats.excerpt(generation.prompt or "No prompt", 90)
+    task = f" · task <code>{escape(generation.task_id[:40])}</code>" if generation.task_id else ""
+    words.html(
+        f'<div class="so-found">{pill_html(look_of(generation))}<div class="so-what">{escape(what)}</div>'
+        f'<div class="so-quiet so-small">{escape(generation_facts.label(generation))} ·'
+        f" {times.ago_html(generation.created_at, now, zone)}{task}</div></div>"
+    )
+    door.button(
+        "Open",
+        key=f"so-found-{generation.id}",
+        icon=":material/arrow_forward:",
+        width="stretch",
+        on_click=look_for,
+        args=(str(generation.id),),
+    )
