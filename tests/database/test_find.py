@@ -32,7 +32,7 @@ def crowd(postgres_server: str) -> Iterator[None]:
                 "INSERT INTO generations (id, user_id, provider, kind, status, delivery_state, task_id,"
                 " result_urls, asset_url, created_at, updated_at)"
                 " SELECT gen_random_uuid(),"
-                " ('d0000000-0000-4000-8000-' || lpad(mod(n, 900)::text, 12, '0'))::uuid,"
+                " ('d0000000-0000-4000-8000-' || lpad(mod(n, 500)::text, 12, '0'))::uuid,"
                 " 'kie', 'image', 'success', 'delivered', 'crowd_' || n,"
                 " ARRAY['https://tempfile.aiquickdraw.com/crowd/' || n || '.png'],"
                 " 'https://files.example/crowd/' || n || '.png', now() - n * interval '1 min', now()"
