@@ -63,6 +63,10 @@ class Settings(BaseModel):
     kie_webhook_hmac_key: SecretStr | None = None
     allowed_fetch_hosts: str = ""
     files_signing_key: SecretStr | None = None
+    # For how many days what is over is kept; see core/deliveries/retention.py and core/alerts.
+    keep_events_days: int = Field(default=90, ge=1, le=36_500)
+    keep_callbacks_days: int = Field(default=90, ge=1, le=36_500)
+    keep_alerts_days: int = Field(default=365, ge=1, le=36_500)
     # Set by the one-command stack for itself and its children: the URL of its sandbox.
     local_stack: str | None = Field(default=None, validation_alias="STUDIO_OPS_LOCAL_STACK")
 

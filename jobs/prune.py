@@ -1,10 +1,18 @@
-"""Keeps the machinery's own tables small."""
+"""Keeps the tables small that grow by themselves: timelines, callbacks, alerts, the machinery's own."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from core import settings
+from core.alerts import service as alerts
+from core.deliveries import retention
 from core.work import runs
 
 
 def run() -> int:
-    """Forget old slots, silent processes and finished jobs; how many rows went."""
-    return runs.prune(datetime.now(UTC))
+    """Forget what has been over for as long as the settings say; how many rows went."""
+    now, of = datetime.now(UTC), settings.current()
+    keep = retention.Keep(
+        events_from=now - timedelta(days=of.keep_events_days),
+        callbacks_from=now - timedelta(days=of.keep_callbacks_days),
+    )
+    return runs.prune(now) + retention.prune(keep) + alerts.prune(now - timedelta(days=of.keep_alerts_days))

@@ -26,8 +26,8 @@ JOBS: dict[str, Scheduled] = {
         Scheduled("alerts", timedelta(seconds=10), alerts.run),
         Scheduled("heal", timedelta(minutes=1), heal.run),
         Scheduled("adopt", timedelta(hours=1), adopt.run),
-        Scheduled("prune", timedelta(hours=1), prune.run),
-        # Listing a large storage takes minutes: it must not stand in the way of the short ones.
+        # These take up to minutes: they must not stand in the way of the short ones.
+        Scheduled("prune", timedelta(hours=1), prune.run, queue="long"),
         Scheduled("storage_usage", timedelta(hours=1), storage_usage.run, queue="long"),
     )
 }

@@ -32,6 +32,14 @@ def watch_machinery(observer_since: datetime, now: datetime) -> int:
         return record(connection, tuple(policy.OF_MACHINERY.values()), causes, now)
 
 
+def prune(resolved_before: datetime) -> int:
+    """Forget alerts that have been resolved for so long; how many."""
+    with database.statement() as connection:
+        return SQL["prune"].run(
+            connection, before=resolved_before, closing=list(policy.CLOSED_BY_ACKNOWLEDGING)
+        )
+
+
 def acknowledge(actor: Actor | None, alert_id: UUID, seen_count: int, note: str, now: datetime) -> Alert:
     """Take an alert off the list of what needs a person; it returns when it has grown to twice its size.
 

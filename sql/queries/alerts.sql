@@ -77,6 +77,14 @@ SET acknowledged_at = :now, acknowledged_by = :by, acknowledged_count = count, n
 WHERE id = :id AND resolved_at IS NULL AND acknowledged_at IS NULL AND count = :seen_count
 RETURNING *;
 
+-- name: prune
+-- Forgets alerts that were resolved before the given time; of the closing kinds the last acknowledged one stays.
+DELETE FROM alerts a
+WHERE resolved_at < :before
+  AND (kind <> ALL(CAST(:closing AS text[]))
+       OR EXISTS (SELECT FROM alerts l WHERE l.kind = a.kind AND l.subject = a.subject
+                  AND l.resolved_at > a.resolved_at AND l.acknowledged_at IS NOT NULL));
+
 -- name: waiting
 -- Open alerts that nobody has acknowledged, worst first.
 SELECT * FROM alerts WHERE resolved_at IS NULL AND acknowledged_at IS NULL

@@ -342,6 +342,35 @@ WHERE generation_id = :generation_id AND provider = 'kie' AND task_id IS NOT NUL
 UPDATE callback_inbox SET handled_at = :now, outcome = :outcome
 WHERE handled_at IS NULL AND provider = 'kie' AND generation_id = :generation_id;
 
+-- name: prune_events
+-- Deletes events older than the given time from the next ids on, but none of a delivery that is not over.
+WITH batch AS MATERIALIZED (
+    SELECT id, generation_id, at FROM delivery_events WHERE id > :after ORDER BY id LIMIT :size
+), gone AS (
+    DELETE FROM delivery_events e USING batch b
+    WHERE e.id = b.id AND b.at < :before
+      -- Asked row by row: a join would read the whole table for each batch.
+      AND coalesce((SELECT g.delivery_state FROM generations g WHERE g.id = b.generation_id), 'delivered')
+          IN ('delivered', 'failed')
+    RETURNING e.id
+)
+SELECT (SELECT count(*) FROM gone) AS gone, max(id) AS last, count(*) FILTER (WHERE at < :before) AS old FROM batch;
+
+-- name: prune_callbacks
+-- Deletes callbacks received before the given time from the next ids on, but none of a delivery that is not over.
+WITH batch AS MATERIALIZED (
+    SELECT id, generation_id, received_at FROM callback_inbox WHERE id > :after ORDER BY id LIMIT :size
+), gone AS (
+    DELETE FROM callback_inbox c USING batch b
+    WHERE c.id = b.id AND b.received_at < :before
+      -- Asked row by row: a join would read the whole table for each batch.
+      AND coalesce((SELECT g.delivery_state FROM generations g WHERE g.id = b.generation_id), 'delivered')
+          IN ('delivered', 'failed')
+    RETURNING c.id
+)
+SELECT (SELECT count(*) FROM gone) AS gone, max(id) AS last, count(*) FILTER (WHERE received_at < :before) AS old
+FROM batch;
+
 -- name: timeline
 -- The newest steps of one delivery, oldest first.
 SELECT at, kind, attempt, duration_ms, bytes, error_category, words, detail, request_id
