@@ -30,7 +30,7 @@ from core.work.limiter import Limit, Priority
 
 # KIE answers at most 10 queries a second for a key (providers.md); a little is left for clocks that drift.
 READ_LIMIT = Limit("kie:read", 9.5)
-RENEW_EVERY = timedelta(seconds=15)
+RENEW_EVERY = timedelta(seconds=10)
 
 _log = log.get(__name__)
 

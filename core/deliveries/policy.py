@@ -12,8 +12,9 @@ from core.errors import Conflict, ProviderError
 from core.providers import kie_models
 from core.providers.contract import ProviderState, TaskRecord
 
-# How long a row belongs to the worker that took it; it renews while a file streams.
-LEASE = timedelta(seconds=60)
+# How long a row belongs to the worker that took it; it renews while a file moves. With the sweep, what a
+# killed worker held is taken up by another within a minute.
+LEASE = timedelta(seconds=40)
 WATCHED_POLL = timedelta(seconds=3)
 SLOWEST_POLL = timedelta(seconds=60)
 # KIE may not know a task for a moment after it made it (providers.md); later it is a finding.

@@ -142,13 +142,13 @@ class Stage:
     def _log(self, name: str) -> Path:
         return self.folder / f"{len(self.running):02} {name}.log"
 
-    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """`python -m arguments…`, unchanged, until the stage closes."""
+    def start(self, *arguments: str, of: Path = settings.ROOT) -> "subprocess.Popen[bytes]":
+        """`python -m arguments…`, unchanged, of the product in the folder `of`, until the stage closes."""
         with self._log(" ".join(arguments[:2])).open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 env=self.environment,
-                cwd=settings.ROOT,
+                cwd=of,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
