@@ -1,9 +1,9 @@
-"""Live traffic of a rehearsal."""
+"""A step of the rehearsal: fill it, clear it, or make live traffic."""
 
 from core.deliveries import tools
-from core.rehearsal import traffic
+from core.rehearsal import service
 
 
 def run() -> int:
-    """Make the generations that are due; how many."""
-    return traffic.tick(tools.current())
+    """Take the step; how many things it handled."""
+    return service.bring_on(tools.current())

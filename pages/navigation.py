@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from core import settings
 from core.access import Actor, Role
 from core.local import stack
 from pages.components import banner, errors, look, memory
@@ -19,7 +20,8 @@ STAFF = EVERYONE - {Role.VIEWER}
 class PageEntry:
     """One page: where it stands in the sidebar, what it is called, where it lives, who may see it.
 
-    `file` is relative to this folder; the first entry is the one at `/`.
+    `file` is relative to this folder; the first entry is the one at `/`. One that is `local_only` exists
+    in the local profile alone.
     """
 
     section: str
@@ -29,6 +31,7 @@ class PageEntry:
     file: str
     question: str
     roles: frozenset[Role]
+    local_only: bool = False
 
 
 PAGES: tuple[PageEntry, ...] = (
@@ -59,12 +62,23 @@ PAGES: tuple[PageEntry, ...] = (
         question="Does this model work today?",
         roles=EVERYONE,
     ),
+    PageEntry(
+        section="Practise",
+        title="Rehearsal",
+        icon="theater_comedy",
+        url_path="rehearsal",
+        file="rehearsal.py",
+        question="What happens when things break?",
+        roles=EVERYONE,
+        local_only=True,
+    ),
 )
 
 
 def pages_of(actor: Actor) -> Sequence[PageEntry]:
-    """The pages that one of the actor's roles may see."""
-    return [entry for entry in PAGES if entry.roles & actor.roles]
+    """The pages that one of the actor's roles may see, where this product runs."""
+    local = settings.current().profile == "local"
+    return [entry for entry in PAGES if entry.roles & actor.roles and (local or not entry.local_only)]
 
 
 def _navigation(entries: Sequence[PageEntry], *, shown: bool) -> st.Page:

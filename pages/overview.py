@@ -22,8 +22,13 @@ def first_day() -> None:
                 "Begin with a test: press one button, watch every step, and see the picture delivered.",
             )
         )
-        if st.button("Make the first test", type="primary", icon=":material/arrow_forward:"):
-            st.switch_page("test_generation.py")
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            if st.button("Make the first test", type="primary", icon=":material/arrow_forward:"):
+                st.switch_page("test_generation.py")
+            if settings.current().profile == "local" and st.button(
+                "Rehearse with a history", icon=":material/theater_comedy:"
+            ):
+                st.switch_page("rehearsal.py")
 
 
 def now_and_panels() -> None:

@@ -14,6 +14,9 @@ LAST = UUID(f"{MARK}fff-ffff-ffffffffffff")
 # The next digit says what it is.
 HISTORY, PRESENT, LIVE, CUSTOMER = "0", "1", "2", "f"
 
+# The worker's job that fills, clears and makes traffic.
+TASK = "rehearse"
+
 SMALLEST, MOST = 500, 5_000_000
 SHORTEST_DAYS, MOST_DAYS = 1, 365
 MOST_PER_MINUTE = 60
@@ -30,17 +33,30 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Standing:
-    """The rehearsal as it is: `live` is made by the traffic, whose end is `traffic_until`."""
+    """The rehearsal as it is. While it is filled or cleared, `done` of `total` rows are."""
 
     state: State
     seed: int
     days: int
+    generations: int
+    done: int
+    total: int
     begun_at: datetime
     begun_by: str
     usage_taken_at: tuple[datetime, ...]
     traffic_per_minute: int
     traffic_since: datetime | None
     traffic_until: datetime | None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can be rehearsed with."""
+        return self.state is State.READY
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether its history is being written."""
+        return self.state is State.FILLING
 
     def runs(self, now: datetime) -> bool:
         """Whether live generations are being made."""

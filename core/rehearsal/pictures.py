@@ -76,7 +76,7 @@ def give_own(samples: Sequence[Sample], tools: Tools, generations: int) -> int:
             connection,
             first=FIRST,
             last=f"{MARK}{HISTORY}ff-ffff-ffffffffffff",
-            limit=min(MOST_OWN_FILES, generations // 12),
+            limit=min(MOST_OWN_FILES, generations // 40),
         )
     files = [_give(row, n, samples, tools) for n, row in enumerate(rows)]
     with database.transaction() as connection:

@@ -17,14 +17,13 @@ from core.deliveries.tools import Tools
 from core.errors import Conflict, InvalidInput
 from core.providers import kie_models
 from core.rehearsal import control, course
-from core.rehearsal.models import CUSTOMER, LIVE, MOST_MINUTES, MOST_PER_MINUTE, numbered_id, random_id
+from core.rehearsal.models import CUSTOMER, LIVE, MOST_MINUTES, MOST_PER_MINUTE, TASK, numbered_id, random_id
 from core.rehearsal.repository import SQL
 from core.work import queue
 
 TICK = timedelta(seconds=2)
 # After a pause of the worker, no more than this at once: what was missed is not made up for.
 MOST_AT_ONCE = 10
-TASK = "rehearse"
 
 
 def start(actor: Actor | None, tools: Tools, *, per_minute: int, minutes: int) -> datetime:

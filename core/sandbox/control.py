@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from core.sandbox.dials import Dials
-from core.sandbox.fault_table import FAULTS, Place
+from core.sandbox.fault_table import FAULTS, WORDS, Place
 from core.sandbox.faults import MARKER_SYNTAX, BadFault, Rule, choose
 from core.sandbox.planting import plant, sample
 from core.sandbox.service import Sandbox
@@ -53,6 +53,7 @@ class Control:
         routes = [
             Route("/faults", _open(self._faults), methods=["GET"]),
             Route("/faults", _open(self._put_faults), methods=["PUT"]),
+            Route("/faults", _open(self._change_faults), methods=["PATCH"]),
             Route("/settings", _open(self._settings), methods=["GET"]),
             Route("/settings", _open(self._put_settings), methods=["PUT"]),
             Route("/sample", _open(sample), methods=["GET"]),
@@ -72,18 +73,28 @@ class Control:
         rows = []
         for fault in FAULTS.values():
             rule = rules.get(fault.name)
-            rows.append({**asdict(fault), "rule": rule.model_dump() if rule else None})
+            told = {"words": WORDS.get(fault.argument, ()), "rule": rule.model_dump() if rule else None}
+            rows.append({**asdict(fault), **told})
         return {"marker": MARKER_SYNTAX, "faults": rows}
 
     async def _put_faults(self, request: Request) -> object:
-        given = _SWITCHES.validate_python(await _body(request))
+        """Exactly these, and no other."""
+        return self._set_rules({}, await _body(request))
+
+    async def _change_faults(self, request: Request) -> object:
+        """These as well, or off when they are false; the others stay as they are."""
+        return self._set_rules(self._sandbox.rules, await _body(request))
+
+    def _set_rules(self, kept: dict[str, Rule], body: dict[str, Any]) -> object:
+        given = _SWITCHES.validate_python(body)
         for name in given:
             choose(name)
-        rules = {
+        changed = {
             name: rule if isinstance(rule, Rule) else Rule(rate=float(rule))
             for name, rule in given.items()
             if rule
         }
+        rules = {name: rule for name, rule in kept.items() if name not in given} | changed
         self._sandbox.set_rules(rules)
         return {name: rule.model_dump() for name, rule in rules.items()}
 

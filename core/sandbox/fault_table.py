@@ -38,6 +38,8 @@ METADATA_URL = "http://169.254.169.254/latest/meta-data/"
 # What is said out of order, and what is wrong with a forged callback; the first is the default.
 ORDERS = ("fail_first", "generating_last")
 FORGERIES = ("task", "secret")
+# The arguments that have few values, and those.
+WORDS: dict[str, tuple[str, ...]] = {"order": ORDERS, "forgery": FORGERIES}
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ upload of several MB the next request on that connection hangs. Here each upload
 import base64
 import binascii
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -80,6 +82,12 @@ def _claims(token: str) -> dict[str, Any] | None:
     return found if len(parts) == 3 and isinstance(found, dict) else None
 
 
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """Made once: reading the certificates takes about 20 ms."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Wire:
     """One project's storage API. Safe to share between threads."""
 
@@ -87,7 +95,7 @@ class Wire:
         self.base = f"{url.rstrip('/')}/storage/v1"
         self._key = key
         headers = {"apikey": key, "Authorization": f"Bearer {key}", "User-Agent": f"StudioOps/{VERSION}"}
-        tls = httpx.create_ssl_context(trust_env=False)
+        tls = _tls()
         self._client = httpx.Client(
             headers=headers, timeout=TIMEOUT, trust_env=False, verify=tls,
             limits=httpx.Limits(max_connections=40, max_keepalive_connections=20),

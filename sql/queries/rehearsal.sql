@@ -1,12 +1,12 @@
 -- name: standing
 -- The rehearsal that stands here, if one does.
-SELECT state, seed, days, begun_at, begun_by, filled_at, usage_taken_at, traffic_per_minute, traffic_since, traffic_until
+SELECT state, seed, days, generations, done, total, begun_at, begun_by, filled_at, usage_taken_at, traffic_per_minute, traffic_since, traffic_until
 FROM rehearsals;
 
 -- name: begin
 -- Records that a rehearsal is being filled; no row when one stands already.
-INSERT INTO rehearsals (id, state, seed, days, begun_at, begun_by)
-VALUES (1, 'filling', :seed, :days, :now, :begun_by)
+INSERT INTO rehearsals (id, state, seed, days, generations, total, begun_at, begun_by)
+VALUES (1, 'filling', :seed, :days, :generations, :generations, :now, :begun_by)
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
@@ -15,7 +15,12 @@ RETURNING id;
 UPDATE rehearsals
 SET state = :state, filled_at = CASE WHEN :state = 'ready' THEN CAST(:now AS timestamptz) ELSE filled_at END,
     traffic_until = CASE WHEN :state = 'clearing' THEN NULL ELSE traffic_until END,
-    traffic_per_minute = CASE WHEN :state = 'clearing' THEN 0 ELSE traffic_per_minute END;
+    traffic_per_minute = CASE WHEN :state = 'clearing' THEN 0 ELSE traffic_per_minute END,
+    done = 0, total = :total;
+
+-- name: note_progress
+-- How far filling or clearing has come.
+UPDATE rehearsals SET done = :done, total = :total;
 
 -- name: note_usage
 -- Remembers which counts of storage belong to the rehearsal.
@@ -295,3 +300,45 @@ WHERE s.happened ORDER BY r.id, s.step;
 -- name: traffic_goes_on
 -- Whether more live generations are to be made.
 SELECT EXISTS (SELECT FROM rehearsals WHERE state = 'ready' AND traffic_per_minute > 0 AND traffic_until > :now) AS goes_on;
+
+-- name: invariants
+-- Counts what must never be, among what was begun since the rehearsal began and what it planted or made; with examples.
+WITH ours AS (
+    SELECT id, status, delivery_state, asset_url, next_attempt_at, lease_until, delivered_at, created_at FROM generations
+    WHERE id BETWEEN :first_live AND :last_live OR created_at >= :since
+), broken(name, id) AS (
+    SELECT 'no_file', g.id FROM ours g
+    WHERE (g.delivery_state = 'delivered' OR g.status = 'success')
+      AND (coalesce(btrim(g.asset_url), '') = ''
+           OR NOT EXISTS (SELECT FROM stored_files f WHERE f.generation_id = g.id))
+    UNION ALL
+    SELECT 'delivered_twice', e.generation_id FROM delivery_events e JOIN ours g ON g.id = e.generation_id
+    WHERE e.kind = 'delivered' GROUP BY e.generation_id HAVING count(*) > 1
+    UNION ALL
+    SELECT 'paid_twice', c.generation_id FROM job_costs c JOIN ours g ON g.id = c.generation_id
+    WHERE c.kind = 'settle' GROUP BY c.generation_id HAVING count(*) > 1
+    UNION ALL
+    SELECT 'forgotten', g.id FROM ours g
+    WHERE g.delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
+      AND (g.lease_until IS NULL OR g.lease_until <= :now)
+      AND (g.next_attempt_at IS NULL OR g.next_attempt_at < :overdue)
+    UNION ALL
+    SELECT 'forgotten', p.id FROM unnest(CAST(:paid AS uuid[])) AS p(id)
+    WHERE NOT EXISTS (SELECT FROM generations g WHERE g.id = p.id)
+)
+SELECT n.name, (SELECT count(*) FROM broken b WHERE b.name = n.name) AS broken,
+       ARRAY(SELECT b.id FROM broken b WHERE b.name = n.name LIMIT 5) AS examples,
+       (SELECT count(*) FROM ours WHERE n.name NOT IN ('no_file', 'delivered_twice') OR delivery_state = 'delivered')
+           AS checked
+FROM unnest(ARRAY['no_file', 'paid_twice', 'delivered_twice', 'forgotten']) AS n(name);
+
+-- name: live
+-- Where the live generations stand.
+SELECT delivery_state, count(*) AS n FROM generations
+WHERE id BETWEEN :first_live AND :last_live GROUP BY delivery_state;
+
+-- name: clear_alerts
+-- Alerts that its generations have raised, told by the ids that they name or by their kind.
+DELETE FROM alerts
+WHERE opened_at >= :since
+  AND (evidence::text LIKE '%' || CAST(:mark AS text) || '%' OR kind = ANY(CAST(:kinds AS text[])));

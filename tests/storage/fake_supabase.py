@@ -287,6 +287,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", stored.content_type)
         self.send_header("Content-Length", str(last - first + 1))
         self.send_header("ETag", f'"{stored.etag}"')
+        self.send_header("Accept-Ranges", "bytes")
+        if asked:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{stored.size}")
         self.end_headers()
         cut = self.server.faults.cut_downloads > 0
         if cut:

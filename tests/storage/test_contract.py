@@ -52,41 +52,46 @@ def test_a_stored_file(storage: Storage, backend: Backend) -> None:
     assert backend.make().stat("generations", PATH) == info
 
 
-@pytest.mark.parametrize(
-    "path", ["a.jpg", "a b/(c)'d'!*$@=;:+,?&.png", "x" * 251 + ".jpg", "-/_/..a/a../....png"]
-)
-def test_keys_that_every_backend_takes(storage: Storage, path: str) -> None:
-    put(storage, path, kind="image/png" if path.endswith("png") else "image/jpeg")
-    assert content(storage, path) == JPEG
-    assert [info.path for info in storage.find("generations", "")] == [path]
-    assert [info.path for info in storage.walk("generations")] == [path]
-    assert storage.delete("generations", path)
+GOOD_KEYS = ["a.jpg", "a b/(c)'d'!*$@=;:+,?&.jpg", "x" * 251 + ".jpg", "-/_/..a/a../....jpg"]
+BAD_KEYS = ["", "/", "../a.jpg", "a//b.jpg", "a/", "кот.jpg", "a%2e%2e/b.jpg", "a#b.jpg", "a\nb"]
 
 
-@pytest.mark.parametrize(
-    "path", ["", "/", "../a.jpg", "a//b.jpg", "a/", "кот.jpg", "a%2e%2e/b.jpg", "a#b.jpg", "a\nb"]
-)
-@pytest.mark.parametrize("call", ["stat", "open", "delete", "url", "signed_url", "put"])
-def test_keys_that_lead_elsewhere_are_refused(storage: Storage, call: str, path: str) -> None:
-    calls: dict[str, Callable[[], Any]] = {
-        "put": lambda: put(storage, path),
-        "signed_url": lambda: storage.signed_url("generations", path, timedelta(hours=1)),
-    }
-    with pytest.raises(InvalidInput):
-        calls.get(call, lambda: getattr(storage, call)("generations", path))()
+def test_keys_that_every_backend_takes(storage: Storage) -> None:
+    for path in GOOD_KEYS:
+        put(storage, path)
+        assert content(storage, path) == JPEG
+        assert [info.path for info in storage.find("generations", "")] == [path]
+        assert [info.path for info in storage.walk("generations")] == [path]
+        assert storage.delete("generations", path)
+
+
+def test_keys_that_lead_elsewhere_are_refused(storage: Storage) -> None:
+    calls: list[Callable[[str], Any]] = [
+        lambda path: storage.stat("generations", path),
+        lambda path: storage.open("generations", path),
+        lambda path: storage.delete("generations", path),
+        lambda path: storage.url("generations", path),
+        lambda path: storage.signed_url("generations", path, timedelta(hours=1)),
+        lambda path: put(storage, path),
+    ]
+    for path in BAD_KEYS:
+        for call in calls:
+            with pytest.raises(InvalidInput):
+                call(path)
     assert list(storage.walk("generations")) == []
 
 
-@pytest.mark.parametrize("bucket", ["", "..", "nobody", "generations/..", "/"])
-def test_only_known_buckets(storage: Storage, bucket: str) -> None:
-    for call in (
-        lambda: storage.stat(bucket, "a.jpg"),
-        lambda: list(storage.walk(bucket)),
-        lambda: storage.url(bucket, "a.jpg"),
-        lambda: put(storage, bucket=bucket),
-    ):
-        with pytest.raises(StorageError, match="There is no bucket"):
-            call()
+def test_only_known_buckets(storage: Storage) -> None:
+    calls: list[Callable[[str], Any]] = [
+        lambda bucket: storage.stat(bucket, "a.jpg"),
+        lambda bucket: list(storage.walk(bucket)),
+        lambda bucket: storage.url(bucket, "a.jpg"),
+        lambda bucket: put(storage, bucket=bucket),
+    ]
+    for bucket in ("", "..", "nobody", "generations/..", "/"):
+        for call in calls:
+            with pytest.raises(StorageError, match="There is no bucket"):
+                call(bucket)
 
 
 def test_ranges(storage: Storage) -> None:
@@ -213,7 +218,7 @@ def test_find_by_prefix(storage: Storage) -> None:
 
 
 def test_a_folder_of_more_than_one_page(storage: Storage) -> None:
-    names = [f"u/image/{n:03}.jpg" for n in range(205)]
+    names = [f"u/image/{n:03}.jpg" for n in range(105)]
     for name in names:
         put(storage, name, b"x")
     assert [info.path for info in storage.find("generations", "u/image/")] == names
