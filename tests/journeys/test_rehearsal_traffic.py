@@ -47,13 +47,6 @@ def test_it_makes_its_rate_and_ends_by_itself(rehearsal: World) -> None:
     assert rehearsal.sql(waiting) == []
 
 
-def test_what_a_worker_missed_is_not_made_up_for(rehearsal: World) -> None:
-    now = datetime.now(UTC)
-    traffic.start(OPERATOR, at(now), per_minute=60, minutes=60)
-    assert traffic.tick(at(now + timedelta(minutes=20))) == traffic.MOST_AT_ONCE
-    assert traffic.tick(at(now + timedelta(minutes=20, seconds=1))) == 1
-
-
 def test_it_is_delivered_through_the_sandbox_and_paid_once(rehearsal: World) -> None:
     now = datetime.now(UTC)
     traffic.start(OPERATOR, at(now - timedelta(seconds=3)), per_minute=60, minutes=1)
@@ -66,23 +59,22 @@ def test_it_is_delivered_through_the_sandbox_and_paid_once(rehearsal: World) -> 
     assert rehearsal.sql(created) == []
 
 
-def test_stopping_ends_it_at_once(rehearsal: World) -> None:
-    now = datetime.now(UTC)
-    traffic.start(OPERATOR, at(now), per_minute=60, minutes=60)
-    traffic.stop(OPERATOR, at(now))
-    assert traffic.tick(at(now + timedelta(minutes=1))) == 0
-    standing = service.what_stands(OPERATOR)
-    assert standing is not None
-    assert not standing.runs(now + timedelta(seconds=1))
-
-
-def test_it_is_bounded_and_nobody_without_the_role_begins_it(rehearsal: World) -> None:
+def test_it_is_bounded_and_what_a_worker_missed_is_not_made_up_for(rehearsal: World) -> None:
     for per_minute, minutes in ((0, 5), (61, 5), (5, 0), (5, 121)):
         with pytest.raises(InvalidInput):
             traffic.start(OPERATOR, tools.current(), per_minute=per_minute, minutes=minutes)
     support = access.Actor("person", "s", "Sue", frozenset({access.Role.SUPPORT}), "page")
     with pytest.raises(NotAllowed):
         traffic.start(support, tools.current(), per_minute=6, minutes=5)
+    now = datetime.now(UTC)
+    traffic.start(OPERATOR, at(now), per_minute=60, minutes=60)
+    assert traffic.tick(at(now + timedelta(minutes=20))) == traffic.MOST_AT_ONCE
+    assert traffic.tick(at(now + timedelta(minutes=20, seconds=1))) == 1
+    traffic.stop(OPERATOR, at(now + timedelta(minutes=20)))
+    assert traffic.tick(at(now + timedelta(minutes=21))) == 0
+    standing = service.what_stands(OPERATOR)
+    assert standing is not None
+    assert not standing.runs(now + timedelta(minutes=21))
 
 
 def test_without_a_rehearsal_there_is_none(world: World) -> None:

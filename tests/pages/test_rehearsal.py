@@ -1,5 +1,6 @@
 """The Rehearsal page, and what the others show of a rehearsal."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -12,7 +13,7 @@ from core.deliveries import tools
 from core.rehearsal import faults, service
 from pages.components import rehearsal_faults
 from pages.navigation import PAGES, pages_of
-from tests.conftest import Sandbox
+from tests.conftest import SANDBOX_KEY, Sandbox
 from tests.pages import seeding
 from tests.pages.conftest import OpenPage, failures_of, html_of
 
@@ -20,14 +21,49 @@ Connection = psycopg.Connection[Any]
 OPERATOR = access.command_line("tester")
 
 
+@pytest.fixture(scope="module")
+def template(
+    postgres_server: str, sandbox_process: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The name of a database with a small rehearsal in it, to copy."""
+    name = "rehearsed"
+    with psycopg.connect(postgres_server, autocommit=True) as server, pytest.MonkeyPatch.context() as patch:
+        server.execute(f"CREATE DATABASE {name} TEMPLATE migrated")
+        url = f"{postgres_server.rsplit('/', 1)[0]}/{name}"
+        for setting, value in {
+            "DATABASE_URL": url,
+            "KIE_BASE_URL": sandbox_process,
+            "KIE_API_KEY": SANDBOX_KEY,
+            "FILES_SIGNING_KEY": "files-signing-key-of-the-tests",
+            "STUDIO_OPS_DATA_DIR": str(tmp_path_factory.mktemp("data")),
+            "STUDIO_OPS_LOCAL_STACK": sandbox_process,
+        }.items():
+            patch.setenv(setting, value)
+        settings.current.cache_clear()
+        database.connect(url)
+        own = tools.from_settings(settings.current())
+        list(service.begin(OPERATOR, own, generations=500, days=60))
+        own.close()
+        database.close()
+        settings.current.cache_clear()
+        yield name
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def rehearsed(
-    sandbox: Sandbox, local_settings: dict[str, str], connection: Connection
-) -> psycopg.Connection[Any]:
-    """A small rehearsal, with everything alive."""
-    seeding.alive(connection)
-    list(service.begin(OPERATOR, tools.current(), generations=500, days=60))
-    return connection
+    database_url: str, template: str, postgres_server: str, local_settings: dict[str, str], sandbox: Sandbox
+) -> Iterator[Connection]:
+    """The test's database as a copy of that, with everything alive."""
+    name = database_url.rsplit("/", 1)[1]
+    database.close()
+    with psycopg.connect(postgres_server, autocommit=True) as server:
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    database.connect(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        seeding.alive(connection)
+        yield connection
 
 
 def worked() -> None:
