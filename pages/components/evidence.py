@@ -49,6 +49,7 @@ CUSTOMER_SEES: dict[str, str] = {
     Status.SUCCESS: "Finished",
     Status.FAILED: "Failed",
 }
+LINES = {"settle": "Charged", "reserve": "Reserved", "release": "Released", "correct": "Corrected"}
 Facts = list[tuple[str, str]]
 
 
@@ -218,7 +219,8 @@ def _cost(seen: Snapshot, zone: tzinfo) -> str:
     facts: Facts = [("Recorded", escape(formats.money(sum(paid, Decimal(0)))) if paid else "nothing")]
     for line in lines[:3]:
         if line.quantity is not None:
-            facts.append((line.kind.capitalize(), escape(f"{line.quantity.normalize():f} {line.unit or ''}")))
+            unit = f"{line.unit or ''}{'' if line.quantity == 1 or not line.unit else 's'}"
+            facts.append((LINES.get(line.kind, "Line"), escape(f"{line.quantity.normalize():f} {unit}")))
     if not seen.generation.ours:
         facts.append(("Paid by", "the company's application"))
     return look.facts_html(facts)

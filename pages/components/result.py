@@ -7,7 +7,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from core.access import Actor
+from core.access import Action, Actor
 from core.deliveries import service, tools, views
 from core.deliveries.models import ACTIVE, DeliveryState, EventKind, Generation
 from core.deliveries.views import Detail
@@ -106,6 +106,13 @@ def _draw(actor: Actor, detail: Detail) -> None:
         with st.container(key="so-prompt"):
             st.code(generation.prompt, language=None, wrap_lines=True)
     generation_facts.show(detail, zone)
+    if actor.may(Action.DEBUG_GENERATION):
+        st.page_link(
+            "debug_sync.py",
+            label="Its evidence and repair",
+            icon=":material/troubleshoot:",
+            query_params={"q": str(generation.id)},
+        )
     if not detail.timeline:
         st.caption("No step of its way was recorded here.")
         return

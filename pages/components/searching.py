@@ -44,7 +44,8 @@ def _typed() -> None:
 
 def look_for(text: str) -> None:
     """Look for this; for a button's `on_click` too. What is no id by its length stays out of the address."""
-    if text.strip() and len(text) <= places.LONGEST:
+    text = text.strip()
+    if text and len(text) <= places.LONGEST:
         st.query_params[PARAMETER] = text
         return
     st.query_params.pop(PARAMETER, None)
