@@ -16,40 +16,26 @@ from core.errors import InvalidInput
 from pages.components import formats, generation_facts, look, times
 from pages.components.states import look_of, pill_html
 
-PARAMETER = "q"
-_KEY = "so-search"
-_SEEN = "so-search-seen"
+KEY = "q"
 
 
 def box() -> str:
     """The input; what stands in it."""
-    named = st.query_params.get(PARAMETER, "")
-    if st.session_state.get(_SEEN, "") != named:
-        # A link, the Back button, or a choice from a list.
-        st.session_state[_SEEN] = st.session_state[_KEY] = named
-    st.text_input(
+    pasted = st.text_input(
         "Task id, generation id, file address, or customer id",
-        key=_KEY,
-        on_change=_typed,
+        key=KEY,
+        bind="query-params",
+        max_chars=places.LONGEST,
         icon=":material/search:",
         placeholder="Paste a task id, a generation id, the address of a file, or a customer's id",
         help="An address may be the customer's, our storage's, or KIE's temporary one.",
     )
-    return str(st.session_state.get(_KEY) or "")
-
-
-def _typed() -> None:
-    look_for(str(st.session_state.get(_KEY) or ""))
+    return str(pasted or "")
 
 
 def look_for(text: str) -> None:
-    """Look for this; for a button's `on_click` too. What is no id by its length stays out of the address."""
-    text = text.strip()
-    if text and len(text) <= places.LONGEST:
-        st.query_params[PARAMETER] = text
-        return
-    st.query_params.pop(PARAMETER, None)
-    st.session_state[_SEEN] = ""
+    """Look for this; for a button's `on_click`."""
+    st.session_state[KEY] = text
 
 
 def find(actor: Actor, pasted: str) -> Found | None:
