@@ -1,15 +1,17 @@
 """The Rehearsal page, and what the others show of a rehearsal."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import access, database, settings
+from core import access, database, settings, usage
 from core.access import Actor, Role
-from core.deliveries import tools
+from core.deliveries import health, rollups, tools
+from core.deliveries.windows import WINDOWS, Filter
 from core.rehearsal import faults, service
 from pages.components import rehearsal_faults
 from pages.navigation import PAGES, pages_of
@@ -102,6 +104,29 @@ def test_after_a_history_no_panel_of_the_overview_is_empty(
     assert "Nothing needs a person now" not in said
     for word in ("Delivered", "In flight", "Failed", "Needs attention"):
         assert word in said
+
+
+@pytest.mark.parametrize("window", list(WINDOWS))
+def test_after_a_history_no_part_of_delivery_health_is_empty(rehearsed: Connection, window: str) -> None:
+    now = datetime.now(UTC)
+    rollups.run(now)
+    found = health.look(OPERATOR, Filter(window=window), now)
+    assert found.any_generation
+    assert all(counts.total for counts in found.windows.values())
+    counts = found.counts
+    assert counts.delivered > counts.failed > 0
+    assert (counts.in_flight, counts.needs_attention) > (0, 0)
+    assert found.before.total > 0
+    assert sum(bar.counts.total > 0 for bar in found.bars) >= len(found.bars) // 3
+    assert {line.kind for line in found.models} == {"image", "video"}
+    assert len(found.failures) >= 4
+    assert found.times.p50_s is not None
+    assert found.under_way.in_flight >= found.under_way.stuck >= 2
+    assert found.under_way.rescue >= 1
+    assert found.under_way.expires_at is not None
+    assert usage.latest() is not None
+    assert len(usage.daily(60, now)) >= 59
+    assert not found.incomplete
 
 
 def test_what_must_never_be_is_measured_and_defined(open_page: OpenPage, rehearsed: Connection) -> None:
