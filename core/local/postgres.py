@@ -34,7 +34,7 @@ SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "shared_buffers": "128MB",
-    "max_connections": "60",
+    "max_connections": "200",
     "max_wal_size": "512MB",
     "jit": "off",
     "timezone": "UTC",
