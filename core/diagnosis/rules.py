@@ -249,8 +249,7 @@ RULES: Sequence[Rule] = (
         lambda seen: f"KIE failed to make it. KIE's words: {signs.kie_words(seen)}",
         _NEW,
         (R.MAKE_AGAIN,),
-        frozenset({C.KIE}),
-        _KIE,
+        needs=_KIE,
     ),
     Rule(
         "no-result-named",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from core.errors import ErrorCategory
+from core.providers import kie_records
 from core.providers.contract import ProviderState
 from core.providers.kie_codes import FAULTS, category_of_failure, fault_of
 from core.providers.kie_records import callback_url_of, record_from, result_urls_of
@@ -143,3 +144,15 @@ def test_every_documented_code_is_in_the_table() -> None:
 @pytest.mark.parametrize("code", [None, 0, 100, 204, 302, 409, 418, 502, 599, 999])
 def test_an_unlisted_code_is_never_a_refusal(code: int | None) -> None:
     assert not fault_of(code).refuses
+
+
+def test_more_files_than_any_model_makes_are_left_to_a_person() -> None:
+    def named(count: int) -> tuple[tuple[str, ...], str | None]:
+        urls = [f"https://tempfile.aiquickdraw.com/{n}.png" for n in range(count)]
+        return kie_records.result_urls_of(json.dumps({"resultUrls": urls}))
+
+    assert len(named(kie_records.MAX_RESULT_FILES)[0]) == kie_records.MAX_RESULT_FILES
+    urls, problem = named(1_000)
+    assert urls == ()
+    assert problem is not None
+    assert "1,000 result files; more than 50" in problem
