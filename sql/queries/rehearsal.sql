@@ -312,11 +312,11 @@ WITH ours AS (
       AND (coalesce(btrim(g.asset_url), '') = ''
            OR NOT EXISTS (SELECT FROM stored_files f WHERE f.generation_id = g.id))
     UNION ALL
-    SELECT 'delivered_twice', e.generation_id FROM delivery_events e JOIN ours g ON g.id = e.generation_id
-    WHERE e.kind = 'delivered' GROUP BY e.generation_id HAVING count(*) > 1
+    SELECT 'delivered_twice', g.id FROM ours g
+    WHERE (SELECT count(*) FROM delivery_events e WHERE e.generation_id = g.id AND e.kind = 'delivered') > 1
     UNION ALL
-    SELECT 'paid_twice', c.generation_id FROM job_costs c JOIN ours g ON g.id = c.generation_id
-    WHERE c.kind = 'settle' GROUP BY c.generation_id HAVING count(*) > 1
+    SELECT 'paid_twice', g.id FROM ours g
+    WHERE (SELECT count(*) FROM job_costs c WHERE c.generation_id = g.id AND c.kind = 'settle') > 1
     UNION ALL
     SELECT 'forgotten', g.id FROM ours g
     WHERE g.delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
