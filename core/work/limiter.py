@@ -1,7 +1,8 @@
 """One limiter for each provider key, in Postgres, for all processes on all machines.
 
 Calls get places on a line, evenly spaced. A caller whose priority is lower may look less far
-ahead: while the line is long, only those with a higher priority still get a place.
+ahead: while the line is long, only those with a higher priority still get a place. Nobody starves: who
+has been turned away for PATIENCE_S gets one place behind the others.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ class Priority(IntEnum):
     PLAN = 3
 
 
+# A priority that has found no place for so long gets one all the same.
+PATIENCE_S = 10.0
 HORIZON_S = {Priority.SYNC: 5.0, Priority.CALLBACK: 3.0, Priority.POLL: 1.5, Priority.PLAN: 0.5}
 
 
@@ -59,4 +62,11 @@ def reserve(limit: Limit, wanted: int, priority: Priority) -> Places:
 
 def _reserve(key: str, wanted: int, priority: Priority) -> RowMapping | None:
     with database.statement() as connection:
-        return _SQL["reserve_calls"].first(connection, key=key, wanted=wanted, horizon_s=HORIZON_S[priority])
+        return _SQL["reserve_calls"].first(
+            connection,
+            key=key,
+            wanted=wanted,
+            priority=priority.name.lower(),
+            horizon_s=HORIZON_S[priority],
+            patience_s=PATIENCE_S,
+        )

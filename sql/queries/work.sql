@@ -93,18 +93,24 @@ ORDER BY j.job;
 -- Reserves places for calls to a provider, evenly spaced; none when the next free place lies beyond the horizon.
 WITH place AS (
     -- A line that is longer than anybody may wait was made by a clock that has been set back since.
-    SELECT l.key, l.per_second, t.now,
+    SELECT l.key, l.per_second, l.waiting, t.now,
            CASE WHEN l.next_free_at > t.now + interval '30 s' THEN t.now ELSE greatest(l.next_free_at, t.now) END AS start
     FROM provider_limits l, (SELECT clock_timestamp() AS now) t
     WHERE l.key = :key FOR UPDATE OF l
 ), grant_ AS (
-    SELECT key, per_second, start, now,
-           least(:wanted, greatest(0, floor((:horizon_s - extract(epoch FROM start - now)) * per_second) + 1))::int
-               AS granted
+    SELECT key, per_second, start, now, waiting,
+           -- Who has asked in vain for long enough gets one place behind the more urgent, however long the line.
+           greatest(
+               least(:wanted, greatest(0, floor((:horizon_s - extract(epoch FROM start - now)) * per_second) + 1)),
+               CASE WHEN (waiting ->> CAST(:priority AS text))::timestamptz
+                         < now - make_interval(secs => CAST(:patience_s AS double precision)) THEN 1 ELSE 0 END
+           )::int AS granted
     FROM place
 )
 UPDATE provider_limits l
-SET next_free_at = g.start + make_interval(secs => (g.granted / g.per_second)::double precision)
+SET next_free_at = g.start + make_interval(secs => (g.granted / g.per_second)::double precision),
+    waiting = CASE WHEN g.granted > 0 THEN g.waiting - CAST(:priority AS text)
+                   ELSE jsonb_build_object(CAST(:priority AS text), g.now) || g.waiting END
 FROM grant_ g WHERE l.key = g.key
 RETURNING g.granted, extract(epoch FROM g.start - g.now)::double precision AS first_in_s,
           (1 / g.per_second)::double precision AS interval_s;

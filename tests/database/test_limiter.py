@@ -105,6 +105,44 @@ def test_a_refusal_does_not_lengthen_the_line(lines: None) -> None:
     assert 9 < line_s() <= 10
 
 
+def turned_away(seconds: float) -> None:
+    """Let whoever was turned away have been so for so long."""
+    with database.transaction() as connection:
+        connection.exec_driver_sql(
+            "UPDATE provider_limits SET waiting = jsonb_build_object('poll',"
+            " clock_timestamp() - %s * interval '1 s')",
+            (seconds,),
+        )
+
+
+@pytest.mark.parametrize(("seconds", "granted"), [(limiter.PATIENCE_S - 1, 0), (limiter.PATIENCE_S + 1, 1)])
+def test_who_was_turned_away_for_long_gets_a_place_behind_the_others(
+    lines: None, seconds: float, granted: int
+) -> None:
+    behind(4)
+    assert not len(reserve(LIMIT, 5, Priority.POLL))
+    turned_away(seconds)
+    places = reserve(LIMIT, 5, Priority.POLL)
+    assert len(places) == granted
+    if granted:
+        assert places.delays_s[0] > 3.9
+        assert not len(reserve(LIMIT, 5, Priority.POLL)), "its patience begins anew"
+        assert not len(reserve(LIMIT, 5, Priority.PLAN)), "another's is its own"
+
+
+def test_a_flood_of_urgent_calls_starves_nobody(lines: None) -> None:
+    """A minute of people who take every place: a poll gets through again and again."""
+    served = 0
+    for _ in range(6):
+        behind(4)
+        assert not len(reserve(LIMIT, 1, Priority.POLL))
+        turned_away(limiter.PATIENCE_S + 0.1)
+        served += len(reserve(LIMIT, 20, Priority.POLL))
+        behind(4)
+        assert len(reserve(LIMIT, 1, Priority.SYNC)) == 1
+    assert served == 6
+
+
 def test_twenty_callers_at_once_stay_under_the_rate_together(lines: None) -> None:
     barrier = threading.Barrier(20)
 
