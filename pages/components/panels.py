@@ -18,6 +18,7 @@ from pages.components.look import facts_html
 from pages.components.states import LOOKS, Look, pill_html
 
 TARGET = 0.98
+_STORAGES = {"local": "a folder of this machine", "supabase": "Supabase", "r2": "Cloudflare R2"}
 IN_FLIGHT = Look("In flight", "autorenew", "working", "Not at its end yet.")
 
 
@@ -90,7 +91,8 @@ def machinery(now: datetime, zone: tzinfo) -> None:
     facts = [(role.capitalize(), _alive_html(role, alive, now, zone)) for role in runs.ROLES]
     facts.append(("Queue", _queue_html()))
     jobs = runs.last_runs(runs.known_jobs())
-    facts.extend((f"{job['job']} job", _job_html(job, now, zone)) for job in jobs)
+    if jobs:
+        facts.append(("Jobs", _jobs_html(jobs, now, zone)))
     st.html(_head("Machinery", "clock, worker, jobs") + facts_html(facts))
 
 
@@ -112,6 +114,19 @@ def _queue_html() -> str:
     if not waiting and not running:
         return "empty"
     return f"{formats.count(waiting)} waiting, {formats.count(running)} at work"
+
+
+def _jobs_html(jobs: Sequence[dict[str, object]], now: datetime, zone: tzinfo) -> str:
+    """How many scheduled jobs succeeded when they last ended; each with its time, folded away."""
+    well = sum(_ended_well(job) for job in jobs)
+    said = f"all {len(jobs)} succeed" if well == len(jobs) else f"{well} of {len(jobs)} succeed"
+    lines = "".join(f"<div>{escape(str(job['job']))}: {_job_html(job, now, zone)}</div>" for job in jobs)
+    return f'<details class="so-fold so-flat"><summary>{said}</summary>{lines}</details>'
+
+
+def _ended_well(job: dict[str, object]) -> bool:
+    succeeded, failed = job["succeeded_at"], job["failed_at"]
+    return isinstance(succeeded, datetime) and not (isinstance(failed, datetime) and failed > succeeded)
 
 
 def _job_html(job: dict[str, object], now: datetime, zone: tzinfo) -> str:
@@ -141,7 +156,7 @@ def running_facts(settings: Settings) -> list[tuple[str, str]]:
             if settings.local_stack
             else f"KIE, {escape(urlsplit(settings.kie_base_url).hostname or '')}",
         ),
-        ("Storage", "a folder of this machine"),
+        ("Storage", _STORAGES[settings.storage_backend]),
         ("Address", escape(settings.public_base_url)),
     ]
 
