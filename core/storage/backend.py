@@ -13,7 +13,8 @@ from core.storage.contract import Storage
 from core.storage.objects import LocalStorage
 from core.storage.r2 import R2Storage
 from core.storage.supabase import SupabaseStorage
-from core.storage.supabase_wire import Wire, key_fault
+from core.storage.supabase_key import key_fault
+from core.storage.supabase_wire import Wire
 
 _BY_NAME = {bucket.name: bucket for bucket in BUCKETS}
 

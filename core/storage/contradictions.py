@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from core.settings import STORAGE_NEEDS, Settings
-from core.storage.supabase_wire import project_of_key
+from core.storage.supabase_key import project_of_key
 
 _SUPABASE_HOST = re.compile(r"([a-z0-9]{8,})\.supabase\.co")
 _DATABASE_HOST = re.compile(r"db\.([a-z0-9]{8,})\.supabase\.co")

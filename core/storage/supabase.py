@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import NotFound, StorageError
 from core.storage.buckets import Bucket
@@ -16,7 +15,10 @@ from core.storage.contract import Kind, ObjectInfo, Progress, Upload, check_key
 from core.storage.patience import UPLOAD_S, patiently
 from core.storage.rules import content_type_of, known
 from core.storage.spool import CHUNK, Spool, spooled
-from core.storage.supabase_wire import Missing, NoBucket, Wire, place
+from core.storage.supabase_wire import Missing, NoBucket, Wire
+
+if TYPE_CHECKING:
+    from storage3.types import CreateOrUpdateBucketOptions, ListBucketFilesOptions
 
 PAGE = 1000
 # Whatever is asked for, a page may hold no more than this, Supabase's own default.
@@ -47,13 +49,7 @@ class SupabaseStorage:
         self._prove_public(bucket)
 
         def once() -> None:
-            self._wire.send(
-                f"/object/{place(bucket.name, path)}",
-                bucket.name,
-                spool.chunks(progress),
-                spool.size,
-                content_type,
-            )
+            self._wire.send(bucket.name, path, spool.chunks(progress), spool.size, content_type)
 
         patiently(once, UPLOAD_S)
         found = self.stat(bucket.name, path)
@@ -76,9 +72,8 @@ class SupabaseStorage:
 
     def stat(self, bucket: str, path: str) -> ObjectInfo | None:
         name = known(self._buckets, bucket).name
-        asked = f"/object/info/{place(name, check_key(path))}"
         try:
-            found = patiently(partial(self._wire.ask, "GET", asked, name))
+            found = self._wire.ask(name, self._wire.project.from_(name).info, check_key(path))
         except Missing:
             return None
         return _info(name, path, found)
@@ -106,16 +101,12 @@ class SupabaseStorage:
                     yield _info(bucket, path, entry)
 
     def _entries(self, bucket: str, folder: str, beginning: str) -> Iterator[dict[str, Any]]:
+        files = self._wire.project.from_(bucket)
+        inside = f"{folder}/" if folder else ""
         offset = 0
         while True:
-            body = {
-                "prefix": f"{folder}/" if folder else "",
-                "limit": PAGE,
-                "offset": offset,
-                "search": beginning,
-                "sortBy": {"column": "name", "order": "asc"},
-            }
-            page = patiently(partial(self._wire.ask, "POST", f"/object/list/{bucket}", bucket, body))
+            asked: ListBucketFilesOptions = {"limit": PAGE, "offset": offset, "search": beginning}
+            page = self._wire.ask(bucket, files.list, inside, asked)
             # `search` takes _ for any letter, and no notice of case.
             yield from (entry for entry in page if str(entry.get("name", "")).startswith(beginning))
             offset += len(page)
@@ -130,8 +121,7 @@ class SupabaseStorage:
 
     def delete(self, bucket: str, path: str) -> bool:
         name = known(self._buckets, bucket).name
-        body = {"prefixes": [check_key(path)]}
-        return bool(patiently(partial(self._wire.ask, "DELETE", f"/object/{name}", name, body)))
+        return bool(self._wire.ask(name, self._wire.project.from_(name).remove, [check_key(path)]))
 
     def url(self, bucket: str, path: str) -> str:
         of = known(self._buckets, bucket)
@@ -140,49 +130,47 @@ class SupabaseStorage:
                 f"The bucket {bucket} is private, so its files have no permanent address; use a signed one.",
                 retryable=False,
             )
-        return f"{self._wire.base}/object/public/{place(of.name, check_key(path))}"
+        return self._wire.project.from_(of.name).get_public_url(check_key(path))
 
     def signed_url(self, bucket: str, path: str, expires_in: timedelta) -> str:
         name = known(self._buckets, bucket).name
-        asked = f"/object/sign/{place(name, check_key(path))}"
-        body = {"expiresIn": max(int(expires_in.total_seconds()), 1)}
+        sign = self._wire.project.from_(name).create_signed_url
+        seconds = max(int(expires_in.total_seconds()), 1)
         try:
-            found = patiently(partial(self._wire.ask, "POST", asked, name, body))
+            found = self._wire.ask(name, sign, check_key(path), seconds)
         except Missing:
             raise NotFound(f"There is no file {path} in the bucket {bucket}.") from None
-        return f"{self._wire.base}{found['signedURL']}"
+        return str(found["signedURL"])
 
     def describe(self, bucket: str) -> Bucket:
         """The bucket as it is at Supabase; no types and no size (0) where it sets none. Raises NoBucket."""
         try:
-            found = patiently(partial(self._wire.ask, "GET", f"/bucket/{bucket}", bucket))
+            found = self._wire.ask(bucket, self._wire.project.get_bucket, bucket)
         except Missing:
             raise NoBucket(bucket) from None
-        return Bucket(
-            bucket,
-            bool(found.get("public")),
-            tuple(found.get("allowed_mime_types") or ()),
-            int(found.get("file_size_limit") or 0),
-        )
+        return Bucket(bucket, found.public, tuple(found.allowed_mime_types or ()), found.file_size_limit or 0)
 
     def prepare(self, bucket: Bucket) -> str:
-        wanted: dict[str, Any] = {"public": bucket.public, "file_size_limit": bucket.max_bytes}
-        wanted |= {"allowed_mime_types": list(bucket.content_types)}
+        project = self._wire.project
         try:
             there = self.describe(bucket.name)
         except NoBucket:
-            body = {"id": bucket.name, "name": bucket.name, **wanted}
-            patiently(partial(self._wire.ask, "POST", "/bucket", bucket.name, body))
+            wanted: CreateOrUpdateBucketOptions = {
+                "public": bucket.public,
+                "file_size_limit": bucket.max_bytes,
+                "allowed_mime_types": list(bucket.content_types),
+            }
+            self._wire.ask(bucket.name, project.create_bucket, bucket.name, options=wanted)
             return "made"
         if not lacks(there, bucket):
             return "unchanged"
-        types = [*there.content_types, *(set(bucket.content_types) - set(there.content_types))]
-        opened = {
-            "public": there.public or bucket.public,
-            "file_size_limit": max(there.max_bytes, bucket.max_bytes) if there.max_bytes else None,
-            "allowed_mime_types": types if there.content_types else None,
-        }
-        patiently(partial(self._wire.ask, "PUT", f"/bucket/{bucket.name}", bucket.name, opened))
+        # What is left out stays as it is.
+        opened: CreateOrUpdateBucketOptions = {"public": there.public or bucket.public}
+        if there.max_bytes:
+            opened["file_size_limit"] = max(there.max_bytes, bucket.max_bytes)
+        if there.content_types:
+            opened["allowed_mime_types"] = list(dict.fromkeys((*there.content_types, *bucket.content_types)))
+        self._wire.ask(bucket.name, project.update_bucket, bucket.name, opened)
         return "changed"
 
     def check(self, bucket: str) -> None:
@@ -226,8 +214,7 @@ class SupabaseReader:
         end = self.info.bytes if length is None else min(start + length, self.info.bytes)
         if start >= end:
             return
-        asked = f"/object/{place(self.info.bucket, self.info.path)}"
-        with self._wire.receive(asked, self.info.bucket, start, end - 1) as answer:
+        with self._wire.receive(self.info.bucket, self.info.path, start, end - 1) as answer:
             etag = answer.headers.get("etag", "")
             if etag and self.info.etag and etag.strip('"') != self.info.etag.strip('"'):
                 raise StorageError(

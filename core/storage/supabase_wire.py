@@ -1,37 +1,32 @@
-"""Supabase Storage's wire protocol: one exchange, and what each refusal means.
+"""One Supabase project's storage: questions and what each refusal means, and files' bytes.
 
-https://supabase.com/docs/guides/storage/debugging/error-codes. The protocol is spoken with httpx and not
-with the `supabase` package, whose uploads share one connection pool with everything else: after a refused
-upload of several MB the next request on that connection hangs. Here each upload has its own connection.
+https://supabase.com/docs/guides/storage/debugging/error-codes. Questions go through the `supabase` package.
+Bytes go over HTTP beside it: its uploads share one connection pool with everything else, where after a
+refused upload of several MB the next request hangs, and its downloads are held in memory whole.
 """
 
-import base64
-import binascii
-import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import httpx
 
 from core.errors import StorageError
 from core.log import MASK, redact
+from core.storage.patience import patiently
+from core.storage.supabase_key import KEY_REMEDY
 from core.version import VERSION
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 # The answer to an upload comes once Supabase has written it all.
 UPLOAD_TIMEOUT = httpx.Timeout(45.0, connect=10.0)
-MAX_ERROR_BYTES = 64 * 1024
 # Busy or broken for now: 544 is a time-out of Supabase's own database.
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 544}
-_KEY_REMEDY = (
-    "Check SUPABASE_SERVICE_ROLE_KEY: the service_role key or a secret key (sb_secret_…) of this very"
-    " project (dashboard, Project Settings, API keys)."
-)
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Missing(StorageError):
@@ -50,75 +45,73 @@ class NoBucket(StorageError):
         )
 
 
-def key_fault(key: str, now: datetime) -> str | None:
-    """Why `key` cannot be a service key, or None; its signature is not looked at."""
-    if key.startswith("sb_secret_"):
-        return None
-    if key.startswith("sb_publishable_"):
-        return f"is a publishable key, which may write nothing. {_KEY_REMEDY}"
-    claims = _claims(key)
-    if claims is None:
-        return f"is neither a JWT nor a secret key (sb_secret_…). {_KEY_REMEDY}"
-    if claims.get("role") != "service_role":
-        return f"is the key of the role {str(claims.get('role'))[:30]!r}, not of service_role. {_KEY_REMEDY}"
-    expires = claims.get("exp")
-    if isinstance(expires, int | float) and expires < now.timestamp():
-        return f"expired. {_KEY_REMEDY}"
-    return None
-
-
-def project_of_key(key: str) -> str | None:
-    """The project that a JWT names; a secret key names none."""
-    found = (_claims(key) or {}).get("ref")
-    return found if isinstance(found, str) else None
-
-
-def _claims(token: str) -> dict[str, Any] | None:
-    parts = token.split(".")
-    try:
-        found = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (IndexError, ValueError, binascii.Error):
-        return None
-    return found if len(parts) == 3 and isinstance(found, dict) else None
-
-
 @lru_cache(maxsize=1)
 def _tls() -> ssl.SSLContext:
     """Made once: reading the certificates takes about 20 ms."""
     return httpx.create_ssl_context(trust_env=False)
 
 
+class _Refusal(Exception):
+    """An answer that is no success."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__(answer.status_code)
+        self.answer = answer
+
+
+def _refuse(answer: httpx.Response) -> None:
+    """Before the package reads a refusal: its error drops the reason if one of three fields is missing."""
+    if not answer.is_success:
+        answer.read()
+        raise _Refusal(answer)
+
+
 class Wire:
-    """One project's storage API. Safe to share between threads."""
+    """One project's storage. Safe to share between threads."""
 
     def __init__(self, url: str, key: str) -> None:
-        self.base = f"{url.rstrip('/')}/storage/v1"
+        # Here, because it takes 0.4 s and 14 MB, which whoever keeps files elsewhere need not spend.
+        from supabase import ClientOptions, create_client
+
+        self._base = f"{url.rstrip('/')}/storage/v1"
         self._key = key
         headers = {"apikey": key, "Authorization": f"Bearer {key}", "User-Agent": f"StudioOps/{VERSION}"}
-        tls = _tls()
-        self._client = httpx.Client(
-            headers=headers, timeout=TIMEOUT, trust_env=False, verify=tls,
-            limits=httpx.Limits(max_connections=40, max_keepalive_connections=20),
-        )  # fmt: skip
-        self._uploads = httpx.Client(
-            headers=headers, timeout=UPLOAD_TIMEOUT, trust_env=False, verify=tls,
-            limits=httpx.Limits(max_connections=40, max_keepalive_connections=0),
-        )  # fmt: skip
+        client = partial(
+            httpx.Client, headers=headers, trust_env=False, verify=_tls(), event_hooks={"response": [_refuse]}
+        )
+        self._client = client(
+            timeout=TIMEOUT, limits=httpx.Limits(max_connections=40, max_keepalive_connections=20)
+        )
+        self._uploads = client(
+            timeout=UPLOAD_TIMEOUT, limits=httpx.Limits(max_connections=40, max_keepalive_connections=0)
+        )
+        options = ClientOptions(auto_refresh_token=False, persist_session=False, httpx_client=self._client)
+        self.project = create_client(url, key, options).storage
 
     def close(self) -> None:
         """Give every connection back."""
         self._client.close()
         self._uploads.close()
 
-    def ask(self, method: str, path: str, bucket: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The JSON of one exchange about `bucket`. Raises StorageError; Missing and NoBucket among them."""
-        with self._named_errors():
-            answer = self._client.request(method, self.base + path, json=body)
-            return self._json(answer, bucket)
+    def ask(self, bucket: str, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """What a call of the package answers about `bucket`, tried again while that may help.
 
-    def send(
-        self, path: str, bucket: str, content: Iterator[bytes], size: int, content_type: str
-    ) -> Mapping[str, Any]:
+        Raises StorageError; Missing and NoBucket among them.
+        """
+
+        def once() -> _T:
+            with self._named_errors(bucket):
+                try:
+                    return call(*args, **kwargs)
+                except (TypeError, ValueError) as error:  # no JSON, or not what it should hold
+                    raise StorageError(
+                        f"{self._base} does not answer as Supabase Storage does. Check SUPABASE_URL.",
+                        retryable=True,
+                    ) from error
+
+        return patiently(once)
+
+    def send(self, bucket: str, path: str, content: Iterator[bytes], size: int, content_type: str) -> None:
         """Upload `size` bytes in place of any file there, on a connection of its own.
 
         One standard request, which Supabase takes up to 5 GB; its resumable protocol is for more.
@@ -129,39 +122,28 @@ class Wire:
             "Cache-Control": "max-age=31536000",
             "x-upsert": "true",
         }
-        with self._named_errors():
-            answer = self._uploads.post(self.base + path, content=content, headers=headers)
-            found = self._json(answer, bucket, size)
-        return found if isinstance(found, dict) else {}
+        with self._named_errors(bucket, size):
+            self._uploads.post(self._place(bucket, path), content=content, headers=headers)
 
     @contextmanager
-    def receive(self, path: str, bucket: str, first: int, last: int) -> Iterator[httpx.Response]:
+    def receive(self, bucket: str, path: str, first: int, last: int) -> Iterator[httpx.Response]:
         """The open answer with the bytes `first` to `last`, to be read in chunks."""
         headers = {"Range": f"bytes={first}-{last}", "Accept-Encoding": "identity"}
-        with self._named_errors(), self._client.stream("GET", self.base + path, headers=headers) as answer:
-            if answer.is_error:
-                answer.read()
-                self._json(answer, bucket)
+        with (
+            self._named_errors(bucket),
+            self._client.stream("GET", self._place(bucket, path), headers=headers) as answer,
+        ):
             yield answer
 
-    def _json(self, answer: httpx.Response, bucket: str, size: int | None = None) -> Any:
+    def _place(self, bucket: str, path: str) -> str:
+        return f"{self._base}/object/{quote(bucket, safe='')}/{quote(path)}"
+
+    def _fault(self, answer: httpx.Response, bucket: str, size: int | None) -> StorageError:
         try:
             found = answer.json()
         except ValueError:
             found = None
-        if answer.is_error:
-            raise self._fault(answer, found if isinstance(found, dict) else {}, bucket, size)
-        if found is None:
-            raise StorageError(
-                f"{self.base} does not answer as Supabase Storage does (HTTP {answer.status_code}). Check"
-                " SUPABASE_URL.",
-                retryable=True,
-            )
-        return found
-
-    def _fault(
-        self, answer: httpx.Response, body: Mapping[str, Any], bucket: str, size: int | None
-    ) -> StorageError:
+        body = found if isinstance(found, dict) else {}
         told = str(body.get("message") or body.get("msg") or body.get("error") or answer.text)
         words = str(redact(told.replace(self._key, MASK)))
         return fault(
@@ -169,16 +151,18 @@ class Wire:
         )
 
     @contextmanager
-    def _named_errors(self) -> Iterator[None]:
+    def _named_errors(self, bucket: str, size: int | None = None) -> Iterator[None]:
         try:
             yield
+        except _Refusal as refusal:
+            raise self._fault(refusal.answer, bucket, size) from None
         except httpx.TimeoutException as error:
             raise StorageError(
                 f"Supabase Storage did not answer in time ({type(error).__name__}). Try again.",
                 retryable=True,
             ) from error
         except httpx.TransportError as error:
-            host = self.base.split("://", 1)[-1].split("/")[0]
+            host = self._base.split("://", 1)[-1].split("/")[0]
             words = str(redact(str(error))).rstrip(".") or type(error).__name__
             raise StorageError(
                 f"The connection to Supabase Storage at {host} failed: {words}. Check the network and"
@@ -212,7 +196,7 @@ def fault(
         )
     if status in {401, 403} or "jwt" in name or "jws" in name or "api key" in name:
         return StorageError(
-            f"Supabase Storage refuses this key for the bucket {bucket}: {words}. {_KEY_REMEDY}",
+            f"Supabase Storage refuses this key for the bucket {bucket}: {words}. {KEY_REMEDY}",
             retryable=False,
         )
     if status == 402:
@@ -234,8 +218,3 @@ def _status(http_status: int, body: Mapping[str, Any]) -> int:
         if http_status == 400 and told.isascii() and told.isdigit() and len(told) == 3
         else http_status
     )
-
-
-def place(bucket: str, path: str) -> str:
-    """Bucket and path within a URL."""
-    return f"{quote(bucket, safe='')}/{quote(path)}"

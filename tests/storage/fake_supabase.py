@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 SERVICE_KEY = "sb_secret_of_the_tests_0123456789"
 LARGEST_PAGE = 100
+MADE_AT = "2026-11-25T00:00:00.000Z"
 
 
 @dataclass
@@ -166,7 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _private(self, names: list[str]) -> None:
         match self.command, names:
             case "GET", ["bucket", name]:
-                self._answer(200, self._bucket(name))
+                made = {"id": name, "name": name, "owner": "", "created_at": MADE_AT, "updated_at": MADE_AT}
+                self._answer(200, made | self._bucket(name))
             case "POST", ["bucket"]:
                 self._put_bucket(self._json(), new=True)
             case "PUT", ["bucket", name]:
@@ -203,12 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
         name = told["id"]
         if new and name in self.server.buckets:
             raise _Refused("409", "Duplicate", "The resource already exists")
-        self.server.buckets[name] = {
-            "file_size_limit": None,
-            "allowed_mime_types": None,
-            **told,
-            "name": name,
-        }
+        there = self.server.buckets.get(name, {"file_size_limit": None, "allowed_mime_types": None})
+        self.server.buckets[name] = {**there, **told, "name": name}
         self._answer(200, {"name": name})
 
     def _bucket(self, name: str) -> dict[str, Any]:

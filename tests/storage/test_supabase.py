@@ -3,6 +3,8 @@
 import base64
 import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,7 +19,8 @@ from core.settings import load
 from core.storage.backend import from_settings, supabase_from_settings
 from core.storage.buckets import BUCKETS
 from core.storage.supabase import SupabaseStorage
-from core.storage.supabase_wire import fault, key_fault
+from core.storage.supabase_key import key_fault
+from core.storage.supabase_wire import fault
 from tests.storage.addresses import environment
 from tests.storage.fake_supabase import SERVICE_KEY, FakeSupabase
 from tests.storage.test_contract import JPEG, PATH, content, put
@@ -164,6 +167,38 @@ def test_something_else_answers(supabase: FakeSupabase, tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         storage.describe("generations")
     storage.close()
+
+
+def test_what_answers_is_no_bucket(storage: SupabaseStorage, supabase: FakeSupabase) -> None:
+    supabase.buckets["generations"]["public"] = "welcome to a portal"
+    with pytest.raises(StorageError, match=r"does not answer as Supabase Storage does\. Check SUPABASE_URL"):
+        storage.describe("generations")
+    with pytest.raises(StorageError, match="does not answer"):
+        put(storage)
+    assert supabase.files == {}
+
+
+def test_addresses_hold_what_a_name_may_hold(storage: SupabaseStorage) -> None:
+    path = "u 1/a+b,(c)&d=e;f@g'!$*.jpg"
+    put(storage, path)
+    signed = storage.signed_url("generations", path, timedelta(hours=1))
+    for url in (storage.url("generations", path), signed):
+        assert " " not in url
+        assert httpx.get(url).content == JPEG
+
+
+def test_a_bucket_without_limits_gets_none_when_it_is_opened(
+    storage: SupabaseStorage, supabase: FakeSupabase
+) -> None:
+    none = {"file_size_limit": None, "allowed_mime_types": None}
+    supabase.buckets["generations"] |= {"public": False, **none}
+    assert storage.prepare(BUCKETS[0]) == "changed"
+    assert supabase.buckets["generations"].items() >= {"public": True, **none}.items()
+
+
+def test_the_package_is_loaded_by_whoever_uses_it_alone() -> None:
+    told = "import sys, core.storage.backend; sys.exit('supabase' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], check=False, timeout=60).returncode == 0
 
 
 def test_buckets_are_opened_and_never_shut(storage: SupabaseStorage, supabase: FakeSupabase) -> None:
