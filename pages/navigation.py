@@ -45,6 +45,15 @@ PAGES: tuple[PageEntry, ...] = (
         roles=EVERYONE,
     ),
     PageEntry(
+        section="Now",
+        title="Delivery health",
+        icon="monitor_heart",
+        url_path="delivery_health",
+        file="delivery_health.py",
+        question="Are customers getting their files, and is it getting worse?",
+        roles=EVERYONE,
+    ),
+    PageEntry(
         section="Repair",
         title="Debug & sync",
         icon="troubleshoot",

@@ -139,7 +139,8 @@ class Health:
     """One look, in one snapshot, as of `as_of`.
 
     `windows` holds the counts of each window; `before` those of the window before the chosen one.
-    `incomplete` says that older generations are still being counted; `behind` that the counting stands still.
+    Windows in `being_counted` reach into a time of which too little is counted yet: their counts are too low
+    to be shown; so is `before` unless `before_counted`. `behind`: the counting stands still.
     """
 
     as_of: datetime
@@ -151,14 +152,25 @@ class Health:
     failures: Sequence[FailureLine]
     times: Times
     under_way: UnderWay
-    incomplete: bool
+    being_counted: frozenset[str]
+    before_counted: bool
     behind: bool
+    rolled_at: datetime | None
     any_generation: bool
 
     @property
     def counts(self) -> Counts:
         """The chosen window's."""
         return self.windows[self.filter.window]
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a window is still being counted."""
+        return bool(self.being_counted)
+
+    def known(self, window: str) -> Counts | None:
+        """A window's counts; None while it is being counted."""
+        return None if window in self.being_counted else self.windows[window]
 
 
 @dataclass
@@ -186,37 +198,75 @@ class _Cells:
 def look(actor: Actor | None, wanted: Filter, now: datetime) -> Health:
     """Everything on the page for the filter's window, kind and model."""
     access.check(actor, Action.VIEW)
-    window = wanted.but(at=None)
     with database.reading() as connection:
-        counted = counted_now(connection, now)
-        chosen = _cells(connection, window, window.span(now), counted, MEASURES)
-        length = WINDOWS[wanted.window]
-        earlier = (now - 2 * length, now - length)
-        before = _cells(connection, wanted, earlier, counted, ("state",))
-        others = {
-            window: _cells(
-                connection, wanted, (now - span, now + timedelta(microseconds=1)), counted, ("state",)
-            )
-            for window, span in WINDOWS.items()
-            if window != wanted.window or wanted.at is not None
-        }
-        under_way = _under_way(connection, wanted, now)
-        found = bool(SQL["any_generation"].one(connection)["found"])
-    by_window = {name: _counts(cells.totals.get("state", {})) for name, cells in others.items()}
+        return look_by(connection, wanted, now, counted_now(connection, now))
+
+
+def look_by(connection: Connection, wanted: Filter, now: datetime, counted: Counted) -> Health:
+    """The same within a snapshot that shows more."""
+    chosen = _cells(connection, wanted.but(at=None), wanted.but(at=None).span(now), counted, MEASURES)
+    length, until = WINDOWS[wanted.window], now + timedelta(microseconds=1)
+    before = _cells(connection, wanted, (now - 2 * length, now - length), counted, ("state",))
+    others = {
+        name: _cells(connection, wanted, (now - span, until), counted, ("state",))
+        for name, span in WINDOWS.items()
+        if name != wanted.window
+    }
+    under_way = _under_way(connection, wanted, now)
+    found = bool(SQL["any_generation"].one(connection)["found"])
+    each = {wanted.window: chosen} | others
     return Health(
         as_of=now,
         filter=wanted,
-        windows={wanted.window: _counts(chosen.totals.get("state", {}))} | by_window,
-        before=_counts(before.totals.get("state", {})),
-        bars=_bars(window, now, chosen),
+        windows={name: counts_of(cells.totals.get("state", {})) for name, cells in each.items()},
+        before=counts_of(before.totals.get("state", {})),
+        bars=_bars(wanted.but(at=None), now, chosen),
         models=_models(chosen),
         failures=_failures(chosen),
         times=_times(chosen.totals.get("time", {})),
         under_way=under_way,
-        incomplete=any(cells.rows >= MOST_ROWS for cells in (chosen, *others.values())),
+        being_counted=frozenset(name for name, cells in each.items() if cells.rows >= MOST_ROWS),
+        before_counted=before.rows < MOST_ROWS,
         behind=counted.rolled_at is not None and now - counted.rolled_at > BEHIND_AFTER,
+        rolled_at=counted.rolled_at,
         any_generation=found,
     )
+
+
+def matching(connection: Connection, wanted: Filter, now: datetime, counted: Counted) -> int | None:
+    """How many generations begun in the filter's span match all of it; None while they are being counted."""
+    of_time, of_failure = wanted.state == "timed", wanted.signature is not None
+    measures = MEASURES if of_time or of_failure else ("state",)
+    cells = _cells(connection, wanted, wanted.span(now), counted, measures)
+    if cells.rows >= MOST_ROWS:
+        return None
+    if of_failure:
+        return sum(
+            line.n
+            for line in _failures(cells)
+            if line.signature == wanted.signature and wanted.state in (None, "begun", line.state)
+        )
+    if of_time:
+        return sum(cells.totals.get("time", {}).values())
+    by_key = cells.totals.get("state", {})
+    return sum(by_key.get(key, 0) for key in KEYS[wanted.state or "begun"])
+
+
+def last_day(actor: Actor | None, now: datetime) -> tuple[Counts | None, Sequence[Bar]]:
+    """The last 24 hours and their course by the hour, the same on every page; None while being counted."""
+    access.check(actor, Action.VIEW)
+    wanted = Filter()
+    with database.reading() as connection:
+        counted = counted_now(connection, now)
+        cells = _cells(connection, wanted, wanted.span(now), counted, MEASURES)
+    if cells.rows >= MOST_ROWS:
+        return None, ()
+    return counts_of(cells.totals.get("state", {})), _bars(wanted, now, cells)
+
+
+def sql_of(definition: str) -> str:
+    """The SQL that counts a number."""
+    return SQL["under_way" if definition in windows.NOW_STATES else "cells"].sql
 
 
 def counted_now(connection: Connection, now: datetime) -> Counted:
@@ -256,7 +306,8 @@ def _cells(
     return found
 
 
-def _counts(by_key: Mapping[str, int]) -> Counts:
+def counts_of(by_key: Mapping[str, int]) -> Counts:
+    """Counts of what stands where."""
     return Counts(**{stand: by_key.get(stand, 0) for stand in STANDS})
 
 
@@ -267,14 +318,14 @@ def _bars(wanted: Filter, now: datetime, cells: _Cells) -> Sequence[Bar]:
     start = epoch + (since - epoch) // step * step
     bars = []
     while start < until:
-        bars.append(Bar(start, _counts(cells.bars.get(start, {}))))
+        bars.append(Bar(start, counts_of(cells.bars.get(start, {}))))
         start += step
     return bars
 
 
 def _models(cells: _Cells) -> Sequence[ModelLine]:
     lines = [
-        ModelLine(kind, model, _counts(measures.get("state", {})), _times(measures.get("time", {})))
+        ModelLine(kind, model, counts_of(measures.get("state", {})), _times(measures.get("time", {})))
         for (kind, model), measures in cells.models.items()
     ]
     return sorted(lines, key=lambda line: (-line.counts.total, line.kind, line.model))

@@ -1,15 +1,18 @@
 """The generations behind a number of Delivery health: a page at a time, or all of them for a file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
-from core import access, database
+from core import access, database, log
 from core.access import Action, Actor
 from core.deliveries import windows
-from core.deliveries.health import KEYS, SQL, counted_now, limits
+from core.deliveries.health import KEYS, SQL, Health, counted_now, limits, look_by, matching
 from core.deliveries.models import ACTIVE, DeliveryState, Generation
 from core.deliveries.repository import to_generation
 from core.deliveries.views import MAX_PAGE, Page
@@ -18,6 +21,37 @@ from core.deliveries.windows import Filter
 # A generation's place in a list: when it was begun, and its id.
 Place = tuple[datetime, UUID]
 AT_ONCE = 10 * MAX_PAGE
+RESCUE_SHOWN = 5
+PART_WITHIN_MS = 4_000
+QUERY_CANCELED = "57014"
+T = TypeVar("T")
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True)
+class Board:
+    """One look with the rows behind its chosen number: `total` of them (None: being counted), a page, and
+    those that KIE deletes first. What took too long is None and named in `slow`."""
+
+    health: Health | None
+    page: Page | None
+    total: int | None
+    rescuing: tuple[Generation, ...]
+    slow: tuple[str, ...]
+
+
+# What Delivery health shows; none of them is empty in a product with a history.
+PANELS: Mapping[str, Callable[[Board], bool]] = {
+    "success rate": lambda board: bool(
+        board.health and all(counts.finished for counts in board.health.windows.values())
+    ),
+    "time to deliver": lambda board: bool(board.health and board.health.times.samples),
+    "course": lambda board: bool(board.health and any(bar.counts.finished for bar in board.health.bars)),
+    "models": lambda board: bool(board.health and board.health.models),
+    "failures": lambda board: bool(board.health and board.health.failures),
+    "in flight": lambda board: bool(board.health and board.health.under_way.in_flight),
+    "rows": lambda board: bool(board.page and board.page.generations),
+}
 
 
 def soonest_gone(actor: Actor | None, wanted: Filter, now: datetime, limit: int = 5) -> Sequence[Generation]:
@@ -38,10 +72,56 @@ def rows(
     access.check(actor, Action.VIEW)
     limit = max(1, min(limit, AT_ONCE))
     with database.reading() as connection:
-        if wanted.of_this_moment:
-            found = _rows_under_way(connection, wanted, now, before, limit + 1)
-        else:
-            found = _rows_begun(connection, wanted, now, before, limit + 1)
+        return _page(connection, wanted, now, before, limit)
+
+
+def board(
+    actor: Actor | None, wanted: Filter, now: datetime, before: Place | None = None, limit: int = 25
+) -> Board:
+    """The numbers and a page of the rows behind the chosen one, in one snapshot; a part that takes too long
+    is left out."""
+    access.check(actor, Action.VIEW)
+    slow: list[str] = []
+    with database.reading() as connection:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {PART_WITHIN_MS}")
+        counted = counted_now(connection, now)
+        health = _part(connection, slow, "the numbers", lambda: look_by(connection, wanted, now, counted))
+        page = _part(connection, slow, "the rows", lambda: _page(connection, wanted, now, before, limit))
+        rescuing: Sequence[Generation] | None = ()
+        if health is not None and health.under_way.rescue:
+            of = wanted.but(state="rescue")
+            rescuing = _part(
+                connection,
+                slow,
+                "the rescue clock",
+                lambda: _rows_under_way(connection, of, now, None, RESCUE_SHOWN, soonest=True),
+            )
+        total = None
+        if not wanted.of_this_moment:
+            total = _part(connection, slow, "the count", lambda: matching(connection, wanted, now, counted))
+        elif health is not None and wanted.state is not None:
+            total = int(getattr(health.under_way, wanted.state))
+    return Board(health, page, total, tuple(rescuing or ()), tuple(slow))
+
+
+def _part(connection: Connection, slow: list[str], name: str, read: Callable[[], T]) -> T | None:
+    """One part of a look; what takes too long is left out and named."""
+    try:
+        with connection.begin_nested():
+            return read()
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != QUERY_CANCELED:
+            raise
+        _log.warning("health.part_too_slow", part=name)
+        slow.append(name)
+        return None
+
+
+def _page(connection: Connection, wanted: Filter, now: datetime, before: Place | None, limit: int) -> Page:
+    if wanted.of_this_moment:
+        found = _rows_under_way(connection, wanted, now, before, limit + 1)
+    else:
+        found = _rows_begun(connection, wanted, now, before, limit + 1)
     page, more = found[:limit], len(found) > limit
     return Page(tuple(page), (page[-1].created_at, page[-1].id) if more else None)
 

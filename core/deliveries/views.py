@@ -1,7 +1,7 @@
 """What pages and the API show of deliveries: read only, one consistent snapshot a call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from core import access, database
 from core.access import Action, Actor
-from core.deliveries import policy
+from core.deliveries import health, policy
 from core.deliveries.models import ACTIVE, DeliveryState, EventKind, Generation, StoredFile
 from core.deliveries.repository import SQL, find, to_generation
 from core.errors import Conflict, NotFound
@@ -160,50 +160,12 @@ def needs_person(actor: Actor | None, limit: int = 10) -> Sequence[Generation]:
 def counts(actor: Actor | None, now: datetime) -> Counts:
     """The last 24 hours, counted; rows that are not followed here (another provider's) are left out."""
     access.check(actor, Action.VIEW)
-    with database.reading() as connection:
-        rows = SQL["overview"].all(connection, since=now - timedelta(hours=24))
-    by_state: dict[str, int] = {row["delivery_state"]: row["n"] for row in rows if row["delivery_state"]}
-    total = sum(by_state.values())
-    ended = {
-        state: by_state.get(state, 0)
-        for state in (
-            DeliveryState.DELIVERED,
-            DeliveryState.FAILED,
-            DeliveryState.LOST,
-            DeliveryState.NEEDS_ATTENTION,
-        )
-    }
-    return Counts(
-        as_of=now,
-        delivered=ended[DeliveryState.DELIVERED],
-        failed=ended[DeliveryState.FAILED],
-        lost=ended[DeliveryState.LOST],
-        needs_attention=ended[DeliveryState.NEEDS_ATTENTION],
-        in_flight=total - sum(ended.values()),
-        total=total,
-    )
-
-
-@dataclass(frozen=True)
-class Hour:
-    """What became of the generations that were begun within the hour from `start` on."""
-
-    start: datetime
-    delivered: int
-    not_delivered: int
-
-
-def hourly(actor: Actor | None, now: datetime) -> Sequence[Hour]:
-    """The hour under way and the 23 before it, oldest first, empty ones included."""
-    access.check(actor, Action.VIEW)
-    first = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=23)
-    with database.reading() as connection:
-        rows = {row["hour"]: row for row in SQL["hourly"].all(connection, since=first)}
-    hours = [first + timedelta(hours=n) for n in range(24)]
-    return [
-        Hour(hour, rows[hour]["delivered"], rows[hour]["not_delivered"]) if hour in rows else Hour(hour, 0, 0)
-        for hour in hours
-    ]
+    found, _ = health.last_day(actor, now)
+    if found is None:
+        with database.reading() as connection:
+            rows = SQL["overview"].all(connection, since=now - timedelta(hours=24), until=now)
+        found = health.counts_of({row["stand"]: row["n"] for row in rows})
+    return Counts(as_of=now, **asdict(found), total=found.total)
 
 
 def usual_seconds(actor: Actor | None, model: str | None, kind: str) -> float:

@@ -5,7 +5,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from core.version import VERSION
-from core.web import answers, files, health, kie, metrics, openapi
+from core.web import answers, export, files, health, kie, metrics, openapi
 from core.web.headers import LocalHosts, SecurityHeaders
 
 api = FastAPI(
@@ -20,6 +20,7 @@ api = FastAPI(
 answers.install(api)
 api.include_router(health.router)
 api.include_router(kie.router)
+api.include_router(export.router)
 
 openapi.install(api)
 

@@ -1,5 +1,6 @@
 """The page's frame: stylesheet, title, and the small pieces of HTML that several components use."""
 
+import hashlib
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -20,6 +21,11 @@ MARK = ASSETS / "favicon.png"
 def stylesheet() -> None:
     """Give this run our own styles; they take up no place on the page."""
     st.html(ASSETS / "style.css")
+
+
+def safe_key(text: str) -> str:
+    """A container's key for any text, since it becomes the name of a style's class."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def title(text: str, question: str) -> None:

@@ -1,6 +1,5 @@
 """The Overview's panels: a head, what it says in a number or a word, and the lines behind it."""
 
-from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from html import escape
 from urllib.parse import urlsplit
@@ -9,16 +8,18 @@ import streamlit as st
 
 from core import version
 from core.access import Actor
-from core.deliveries import views
+from core.deliveries import health
+from core.deliveries.health import DEFINITIONS, TARGET
 from core.deliveries.models import DeliveryState
+from core.deliveries.windows import Filter
 from core.settings import Settings
 from core.work import runs
-from pages.components import formats, times
+from pages.components import formats, outcome_bars, times
 from pages.components.look import facts_html
 from pages.components.states import LOOKS, Look, pill_html
 
-TARGET = 0.98
 _STORAGES = {"local": "a folder of this machine", "supabase": "Supabase", "r2": "Cloudflare R2"}
+COUNTING = "These generations are being counted; the number comes by itself within minutes."
 IN_FLIGHT = Look("In flight", "autorenew", "working", "Not at its end yet.")
 
 
@@ -31,13 +32,15 @@ def _head(name: str, aside: str) -> str:
 
 def delivery(actor: Actor, now: datetime, zone: tzinfo) -> None:
     """The last 24 hours of deliveries: the success rate, its parts, and its course by the hour."""
-    counts = views.counts(actor, now)
-    meaning = "Delivered ÷ (delivered + failed + lost). What is in flight or needs attention is not in it."
+    counts, bars = health.last_day(actor, now)
+    if counts is None:
+        st.html(_head("Delivery", "last 24 hours") + f'<div class="so-quiet">{COUNTING}</div>')
+        return
     if counts.success_rate is None:
         rate_html = '<div class="so-quiet">No generation has come to its end yet.</div>'
     else:
         rate_html = (
-            f'<div class="so-row" title="{escape(meaning)}">'
+            f'<div class="so-row" title="{escape(DEFINITIONS["success"])}">'
             f'<span class="so-big">{formats.percent(counts.success_rate)}</span>'
             f'<span class="so-quiet">delivered, the target is {formats.percent(TARGET)}</span></div>'
         )
@@ -57,32 +60,13 @@ def delivery(actor: Actor, now: datetime, zone: tzinfo) -> None:
     st.html(
         _head("Delivery", "last 24 hours")
         + rate_html
-        + _bars_html(views.hourly(actor, now), zone)
+        + outcome_bars.counts_html(bars, Filter(), zone, "delivery_health")
         + f'<div class="so-row so-parts">{parts}</div>'
     )
-
-
-def _bars_html(hours: Sequence[views.Hour], zone: tzinfo) -> str:
-    """A bar an hour, on a common scale; hovering tells its numbers."""
-    most = max((hour.delivered + hour.not_delivered for hour in hours), default=0)
-    if not most:
-        return ""
-    bars = []
-    for hour in hours:
-        start = hour.start.astimezone(zone)
-        told = f"{start:%H:%M}: {hour.delivered} delivered, {hour.not_delivered} not"
-        stack = "".join(
-            f'<i class="{name}" style="height:{max(6, round(100 * number / most))}%"></i>'
-            for name, number in (("so-not", hour.not_delivered), ("so-yes", hour.delivered))
-            if number
-        )
-        bars.append(f'<div class="so-bar" title="{escape(told)}">{stack}</div>')
-    return (
-        f'<div class="so-bars" role="img" aria-label="Generations by the hour, at most {most} in one">'
-        f"{''.join(bars)}</div>"
-        '<div class="so-bars-scale"><span>a day ago</span>'
-        f"<span>by the hour, at most {formats.count(most)}</span><span>now</span></div>"
-    )
+    if counts.total and st.button(
+        "Delivery health", icon=":material/arrow_forward:", icon_position="right", type="tertiary"
+    ):
+        st.switch_page("delivery_health.py")
 
 
 def machinery(now: datetime, zone: tzinfo) -> None:

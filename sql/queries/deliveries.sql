@@ -403,16 +403,10 @@ WHERE (CAST(:kind AS text) IS NULL OR kind = :kind)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: overview
--- Generations since the given time by where they stand.
-SELECT delivery_state, count(*) AS n FROM generations WHERE created_at >= :since GROUP BY delivery_state;
-
--- name: hourly
--- What became of generations since the given time, by the hour they were begun.
-SELECT date_trunc('hour', created_at) AS hour,
-       count(*) FILTER (WHERE delivery_state = 'delivered') AS delivered,
-       count(*) FILTER (WHERE delivery_state IN ('failed', 'lost', 'needs_attention')) AS not_delivered
-FROM generations WHERE created_at >= :since
-GROUP BY 1;
+-- Generations of a span by where they stand, from their rows: while most of them are not counted yet.
+SELECT CASE WHEN delivery_state IN ('delivered', 'failed', 'lost', 'needs_attention') THEN delivery_state
+            ELSE 'in_flight' END AS stand, count(*) AS n
+FROM generations WHERE created_at >= :since AND created_at <= :until AND delivery_state IS NOT NULL GROUP BY 1;
 
 -- name: needs_person
 -- Deliveries that wait for a person's decision, newest first; lost ones are told by their alert.

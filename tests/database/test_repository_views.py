@@ -9,7 +9,7 @@ import pytest
 
 from core import access, database
 from core.access import Actor, Role
-from core.deliveries import views
+from core.deliveries import health, views
 from core.deliveries.models import DeliveryState, Generation
 from core.deliveries.repository import find
 from core.errors import NotAllowed, NotFound, NotSignedIn
@@ -93,10 +93,10 @@ def test_every_hour_of_the_day_is_there_oldest_first(rows: None) -> None:
     row(S.DELIVERED, 23 * H + timedelta(minutes=30))
     row(S.DELIVERED, 24 * H)
     row(S.AWAITING_PROVIDER)
-    hours = views.hourly(VIEWER, NOW)
-    assert [hour.start.hour for hour in hours] == [*range(13, 24), *range(13)]
-    told = [(index, hour.delivered, hour.not_delivered) for index, hour in enumerate(hours)]
-    assert [item for item in told if item[1] or item[2]] == [(0, 1, 0), (22, 0, 1), (23, 1, 0)]
+    _, hours = health.last_day(VIEWER, NOW)
+    assert [hour.start.hour for hour in hours] == [*range(12, 24), *range(13)]
+    told = [(index, hour.counts.delivered, hour.counts.lost) for index, hour in enumerate(hours)]
+    assert [item for item in told if item[1] or item[2]] == [(0, 1, 0), (1, 1, 0), (23, 0, 1), (24, 1, 0)]
 
 
 def test_pages_follow_each_other_without_gap_or_repeat(rows: None) -> None:
@@ -208,7 +208,7 @@ def test_nobody_looks_without_the_right(rows: None) -> None:
     nobody = Actor("customer", "u", "u", frozenset(), "api")
     for look in (
         lambda who: views.counts(who, NOW),
-        lambda who: views.hourly(who, NOW),
+        lambda who: health.last_day(who, NOW),
         lambda who: views.recent(who),
         lambda who: views.needs_person(who),
         lambda who: views.detail(who, uuid4()),

@@ -1,0 +1,225 @@
+"""The panels of delivery health. Each number opens the rows that it counts, by the address."""
+
+from datetime import datetime, tzinfo
+from html import escape
+
+import streamlit as st
+
+from core.deliveries.health import DEFINITIONS, TARGET, Counts, FailureLine, Health, ModelLine
+from core.deliveries.health_rows import Board
+from core.deliveries.models import DeliveryState
+from core.deliveries.windows import KINDS, Filter
+from pages.components import formats, look, outcome_bars, times
+from pages.components.health_filters import COUNTING, WINDOW_NAMES, go, model_name
+from pages.components.states import LOOKS, icon_html
+
+SHOWN = 6
+
+
+def numbers(found: Health, zone: tzinfo) -> None:
+    """The numbers, each with its trend, its definition on hover, and its rows behind it."""
+    with st.grid(4, min_column_width=150, gap="small"):
+        for window in WINDOW_NAMES:
+            _rate(found, window, zone)
+        _times(found, zone)
+        of = found.filter.but(window="24h", signature=None, at=None)
+        _number(found, "in_flight", "In flight", found.under_way.in_flight, "now", of, zone)
+        _number(found, "stuck", "Stuck", found.under_way.stuck, "now, by its model's limit", of, zone)
+        of, counts = found.filter.but(signature=None, at=None), found.known(found.filter.window)
+        for name, words in (("lost", "Lost"), ("needs_attention", "Needs attention")):
+            n = getattr(counts, name) if counts else None
+            _number(found, name, words, n, f"in {WINDOW_NAMES[found.filter.window]}", of, zone)
+
+
+def _rate(found: Health, window: str, zone: tzinfo) -> None:
+    counts = found.known(window)
+    if counts is None:
+        big, small, tone = formats.NO_DATA, COUNTING, "waiting"
+    elif counts.success_rate is None:
+        big, small, tone = "no data", "none has finished", "waiting"
+    else:
+        big = formats.percent(counts.success_rate)
+        small = f"of {formats.count(counts.finished)}, {formats.count(counts.in_flight)} in flight"
+        tone = "good" if counts.success_rate >= TARGET else "bad"
+    trend = _trend(counts, found.before) if window == found.filter.window and found.before_counted else ""
+    opens = found.filter.but(window=window, state="finished", signature=None, at=None)
+    name, meaning = f"Success, {WINDOW_NAMES[window]}", f"{DEFINITIONS['success']} The target is 98 %."
+    _card(f"rate-{window}", name, (big, small, trend, tone), opens, meaning, found.as_of, zone)
+
+
+def _trend(counts: Counts | None, before: Counts) -> str:
+    """How the rate compares with the same time before, in words and a sign."""
+    now, then = counts.success_rate if counts else None, before.success_rate
+    if now is None or then is None:
+        return "nothing to compare with"
+    points = round(100 * (now - then), 1)
+    if points == 0:
+        return "→ as the time before"
+    return f"{'↗' if points > 0 else '↘'} {abs(points)} points {'better' if points > 0 else 'worse'}"
+
+
+def _times(found: Health, zone: tzinfo) -> None:
+    if found.known(found.filter.window) is None:
+        big, small = formats.NO_DATA, COUNTING
+    elif not found.times.samples:
+        big, small = "no data", "none has a known time"
+    else:
+        big = formats.duration(found.times.p50_s)
+        small = f"p95 {formats.duration(found.times.p95_s)}, of {formats.count(found.times.samples)}"
+    opens = found.filter.but(state="timed", signature=None, at=None)
+    name = f"Time to deliver, {WINDOW_NAMES[found.filter.window]}"
+    said = (big, small, "half are quicker", "waiting")
+    _card("times", name, said, opens, DEFINITIONS["time"], found.as_of, zone)
+
+
+def _number(
+    found: Health, state: str, name: str, n: int | None, small: str, of: Filter, zone: tzinfo
+) -> None:
+    tone = "bad" if n and state in {"stuck", "lost", "needs_attention"} else "waiting"
+    said = (formats.count(n), small) if n is not None else (formats.NO_DATA, COUNTING)
+    _card(state, name, (*said, "", tone), of.but(state=state), DEFINITIONS[state], found.as_of, zone)
+
+
+def _card(
+    key: str,
+    name: str,
+    said: tuple[str, str, str, str],
+    opens: Filter,
+    meaning: str,
+    as_of: datetime,
+    zone: tzinfo,
+) -> None:
+    """`said`: the number, a line about it, its trend, its tone."""
+    big, small, trend, tone = said
+    trend_html = f'<div class="so-small so-quiet">{escape(trend)}</div>' if trend else ""
+    with st.container(key=f"so-card-health-{key}", gap=None, height="stretch"):
+        st.html(
+            f'<div class="so-number-card so-{tone}"><div class="so-small so-quiet">{escape(name)}</div>'
+            f'<div class="so-big so-toned">{escape(big)}</div>'
+            f'<div class="so-small so-quiet">{escape(small)}</div>{trend_html}</div>'
+        )
+        st.button(
+            f"Show the rows of {name}",
+            key=f"so-open-health-{key}",
+            help=f"{meaning} As of {times.clock_time(as_of, zone)}.",
+            on_click=go,
+            args=(opens,),
+        )
+
+
+def rescue(board: Board, now: datetime, zone: tzinfo) -> None:
+    """The results that KIE still keeps and we do not have, least time left first."""
+    if board.health is None or not board.health.under_way.rescue:
+        return
+    lines = []
+    for generation in board.rescuing:
+        left = (
+            f"KIE deletes it {times.ago_html(generation.result_expires_at, now, zone)}"
+            if generation.result_expires_at
+            else "it is not known yet when KIE deletes it"
+        )
+        failed = generation.attempt
+        tries = f", {formats.counted(failed, 'try', 'tries')} failed" if failed else ""
+        lines.append(
+            f'<div><a href="debug_sync?q={generation.id}" target="_self">'
+            f"<code>…{str(generation.id)[-8:]}</code></a>"
+            f" {escape(model_name(generation.model or ''))}: {left}{tries}</div>"
+        )
+    n, of = board.health.under_way.rescue, board.health.filter
+    with st.container(border=True, gap="small", key="so-rescue"):
+        st.html(
+            f'<div class="so-task so-attention" title="{escape(DEFINITIONS["rescue"])}">{icon_html("timer")}'
+            f"<b>Rescue clock: {formats.counted(n, 'result waits', 'results wait')} at KIE to be stored</b>"
+            f'<div class="so-quiet">{"".join(lines)}</div></div>'
+        )
+        opens = Filter(kind=of.kind, model=of.model, state="rescue")
+        st.button("Show all of them", key="health-rescue", on_click=go, args=(opens,))
+
+
+def course(found: Health, zone: tzinfo) -> None:
+    """How it went over the window: how many, and which share was missed."""
+    known = found.known(found.filter.window) is not None
+    bars = found.bars if known else ()
+    why = "Nothing has finished in this window." if known else "They are being counted."
+    with st.grid(2, min_column_width=320):
+        for title, html in (
+            ("Generations begun", outcome_bars.counts_html(bars, found.filter, zone)),
+            ("Not delivered, % of finished", outcome_bars.misses_html(bars, found.filter, zone)),
+        ):
+            with st.container(border=True, height="stretch"):
+                st.html(
+                    _head_html(title, f"by the {outcome_bars.WIDTHS[found.filter.window]}")
+                    + (f'<div class="so-tall">{html}</div>' if html else f'<div class="so-quiet">{why}</div>')
+                )
+
+
+def failures_and_models(found: Health) -> None:
+    """What failed most, and how each model does."""
+    with st.grid(2, min_column_width=320):
+        with st.container(border=True, height="stretch", gap="small"):
+            _failures(found)
+        with st.container(border=True, height="stretch", gap="small"):
+            _models(found)
+
+
+def _head_html(name: str, aside: str) -> str:
+    return (
+        f'<div class="so-panel-head"><b>{escape(name)}</b>'
+        f'<span class="so-quiet so-small">{escape(aside)}</span></div>'
+    )
+
+
+def _failures(found: Health) -> None:
+    groups = formats.counted(len(found.failures), "group", "groups")
+    st.html(_head_html("What failed", groups if found.failures else ""))
+    if not found.failures:
+        st.html('<div class="so-quiet">No failure in this window.</div>')
+    for failure in found.failures[:SHOWN]:
+        _line(
+            f"failure-{failure.signature}",
+            failure_title(failure),
+            f"{LOOKS[DeliveryState(failure.state)].word} · {model_name(failure.model)}",
+            formats.count(failure.n),
+            found.filter.but(signature=failure.signature, state=None, at=None),
+        )
+
+
+def failure_title(failure: FailureLine) -> str:
+    """A failure group in one line."""
+    said = failure.message or failure.category.replace("_", " ") or "no reason given"
+    return f"{failure.code + ': ' if failure.code else ''}{said}"
+
+
+def _models(found: Health) -> None:
+    st.html(_head_html("Models", "success rate"))
+    if not found.models:
+        st.html('<div class="so-quiet">No generation in this window.</div>')
+    for one in found.models[:SHOWN]:
+        kind = one.kind if one.kind in KINDS else found.filter.kind
+        _line(
+            f"model-{one.kind}-{one.model}",
+            model_name(one.model),
+            _model_said(one),
+            formats.percent(one.counts.success_rate),
+            found.filter.but(model=one.model, kind=kind, state="begun", signature=None, at=None),
+        )
+
+
+def _model_said(one: ModelLine) -> str:
+    said = f"{one.kind} · {formats.count(one.counts.total)} begun"
+    if one.times.p50_s is None:
+        return said
+    return f"{said} · p50 {formats.duration(one.times.p50_s)}, p95 {formats.duration(one.times.p95_s)}"
+
+
+def _line(key: str, title: str, small: str, number: str, opens: Filter) -> None:
+    """A line with a number; all of it opens its rows."""
+    name = look.safe_key(key)
+    with st.container(key=f"so-card-line-{name}", gap=None):
+        st.html(
+            f'<div class="so-line-card"><div class="so-clip" title="{escape(title)}">{escape(title)}</div>'
+            f'<b class="so-number">{number}</b>'
+            f'<div class="so-quiet so-small so-clip">{escape(small)}</div></div>'
+        )
+        said = formats.in_label(f"Show the rows of {title[:60]}")
+        st.button(said, key=f"so-open-line-{name}", on_click=go, args=(opens,))

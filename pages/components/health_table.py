@@ -1,0 +1,123 @@
+"""The rows behind a number of delivery health: what they are, the table, and their CSV."""
+
+from datetime import datetime, tzinfo
+
+import streamlit as st
+
+from core.access import Actor
+from core.deliveries.health_rows import Board
+from core.deliveries.models import Generation
+from core.deliveries.windows import Filter
+from core.web import export
+from pages.components import failures, formats, keyset_table, look, times
+from pages.components.health_filters import WINDOW_NAMES, go, model_name
+from pages.components.keyset_table import Row, Slice
+from pages.components.states import look_of
+
+STATE_WORDS = {
+    "begun": "begun",
+    "finished": "finished: delivered, failed or lost",
+    "delivered": "delivered",
+    "timed": "delivered, with a known time",
+    "failed": "failed",
+    "lost": "lost",
+    "needs_attention": "need attention",
+    "open": "begun and still in flight",
+    "in_flight": "in flight now",
+    "stuck": "stuck now",
+    "rescue": "finished at KIE and not stored yet",
+}
+COLUMNS = {
+    "open": st.column_config.LinkColumn(
+        "Task", display_text=r"([0-9a-f]{8})$", width=90, help="Opens its evidence"
+    ),
+    "state": st.column_config.TextColumn("State", width=130),
+    "begun": st.column_config.DatetimeColumn("Begun", format="D MMM, HH:mm:ss", width=140),
+    "kind": st.column_config.TextColumn("Kind", width=70),
+    "model": st.column_config.TextColumn("Model", width=170),
+    "took": st.column_config.TextColumn("Took", width=90),
+    "why": st.column_config.TextColumn("Why", width="large"),
+}
+
+
+def table_key(chosen: Filter) -> str:
+    """The table's key: another filter is another table, which begins at its newest rows."""
+    return f"health-rows-{look.safe_key(str(chosen))}"
+
+
+def show(actor: Actor, chosen: Filter, board: Board, now: datetime, zone: tzinfo) -> None:
+    """What the rows are, how many, the table, and the CSV of all of them."""
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        look.section(_headline(chosen, board.total))
+        link = export.link(actor, chosen, now)
+        if link is not None:
+            st.link_button("CSV of all of them", link, icon=":material/download:")
+    _chips(chosen)
+    if board.page is None:
+        keyset_table.nothing(
+            "The rows took too long", "Choose a shorter window, or wait for the next refresh."
+        )
+        return
+    if not board.page.generations and keyset_table.place(table_key(chosen)) is None:
+        keyset_table.nothing("No such generation", "Choose a longer window, or take a filter away.")
+        return
+    rows = tuple(_row(generation, zone) for generation in board.page.generations)
+    fresh = Slice(rows, board.page.next_before, board.total, now)
+    picked = keyset_table.show(table_key(chosen), fresh, COLUMNS, lambda at: times.clock_time(at, zone))
+    for one in picked[:5]:
+        st.html(
+            f'<a href="debug_sync?q={one.id}" target="_self">See the evidence of <code>{one.id}</code></a>'
+        )
+
+
+def _headline(chosen: Filter, total: int | None) -> str:
+    said = formats.counted(total, "generation", "generations") if total is not None else "Generations"
+    words = STATE_WORDS[chosen.state or "begun"]
+    if chosen.signature is not None and chosen.state is None:
+        words = "with this failure"
+    when = "" if chosen.of_this_moment else f", of the last {WINDOW_NAMES[chosen.window]}"
+    return f"{said} {words}{when}"
+
+
+def _chips(chosen: Filter) -> None:
+    """What narrows the rows, each to be taken away."""
+    chips = {
+        "state": STATE_WORDS.get(chosen.state or ""),
+        "model": model_name(chosen.model) if chosen.model is not None else None,
+        "signature": f"failure group {chosen.signature}" if chosen.signature else None,
+        "at": f"begun from {chosen.at:%d %b %H:%M} UTC on" if chosen.at else None,
+    }
+    if not any(chips.values()):
+        return
+    with st.container(horizontal=True, gap="small"):
+        for name, words in chips.items():
+            if words:
+                st.button(
+                    formats.in_label(words),
+                    icon=":material/close:",
+                    key=f"health-chip-{name}",
+                    help="Take this away",
+                    on_click=go,
+                    args=(chosen.but(**{name: None}),),
+                )
+
+
+def _row(generation: Generation, zone: tzinfo) -> Row:
+    state = look_of(generation)
+    took = generation.delivered_at - generation.created_at if generation.delivered_at else None
+    failed = generation.failure_message or generation.failure_category
+    return Row(
+        generation.id,
+        f"{generation.delivery_state}:{generation.attempt}:{generation.next_attempt_at}",
+        {
+            "open": f"/debug_sync?q={generation.id}",
+            "state": state.word,
+            "begun": generation.created_at.astimezone(zone).replace(tzinfo=None),
+            "kind": generation.kind[:40],
+            "model": model_name(generation.model or "")[:120],
+            "took": formats.duration(took.total_seconds()) if took else "",
+            "why": formats.excerpt(failures.provider_words(generation) or failures.reason(generation), 200)
+            if failed and generation.delivered_at is None
+            else "",
+        },
+    )

@@ -1,0 +1,50 @@
+"""How much is stored, what for, and how it grows."""
+
+from datetime import datetime, tzinfo
+from html import escape
+
+import streamlit as st
+
+from core import usage
+from pages.components import errors, formats, times
+
+DAYS = 30
+
+
+def show(now: datetime, zone: tzinfo) -> None:
+    """Files and bytes by bucket and purpose, with the growth over the last days."""
+    with errors.guarded("storage"), st.container(border=True):
+        latest, days = usage.latest(), usage.daily(DAYS, now)
+        head = '<div class="so-panel-head"><b>Storage</b><span class="so-quiet so-small">{}</span></div>'
+        if latest is None:
+            st.html(
+                head.format("not counted yet")
+                + '<div class="so-quiet">It is counted once an hour by the worker; the first count comes'
+                " within the hour. To count now: <code>python -m jobs run storage_usage</code></div>"
+            )
+            return
+        first = days[0] if days else latest
+        before = {(line.bucket, line.purpose): line.bytes for line in first.lines}
+        rows = "".join(
+            f"<tr><td>{escape(line.bucket)}</td><td>{escape(line.purpose.replace('_', ' '))}</td>"
+            f"<td>{formats.count(line.files)}</td><td>{formats.size(line.bytes)}</td>"
+            f"<td>{_growth(line.bytes - before.get((line.bucket, line.purpose), 0))}</td></tr>"
+            for line in latest.lines
+            if line.files or before.get((line.bucket, line.purpose))
+        )
+        told = f"counted {times.ago_html(latest.taken_at, now, zone)}"
+        total = f"{formats.size(latest.bytes)} in {formats.counted(latest.files, 'file', 'files')}"
+        since = times.exact(first.taken_at, zone).split(",")[0]
+        table = (
+            f'<div class="so-scroll"><table class="so-table"><tr><th>Bucket</th><th>For</th><th>Files</th>'
+            f"<th>Size</th><th>Since {escape(since)}</th></tr>{rows}</table></div>"
+            if rows
+            else '<div class="so-quiet">Nothing is stored yet.</div>'
+        )
+        st.html(head.format(told) + f'<div class="so-big">{total}</div>' + table)
+
+
+def _growth(change: int) -> str:
+    if change == 0:
+        return "±0"
+    return f"{'+' if change > 0 else '−'}{formats.size(abs(change))}"

@@ -1,0 +1,55 @@
+"""Delivery health: are customers getting their files, and is it getting worse?"""
+
+from html import escape
+
+import streamlit as st
+
+from core.deliveries import health_rows, windows
+from pages.components import (
+    errors,
+    health_filters,
+    health_panels,
+    health_table,
+    keyset_table,
+    look,
+    storage_panel,
+    times,
+)
+from pages.components.actor import the_actor
+
+REFRESH_S = 15
+
+actor = the_actor()
+chosen, faults = windows.read(st.query_params)
+
+
+def everything() -> None:
+    """Everything that changes by itself."""
+    with errors.guarded("delivery health"):
+        now, zone = times.now(), times.viewer_zone()
+        before = keyset_table.place(health_table.table_key(chosen))
+        board = health_rows.board(actor, chosen, now, before)
+        refresh = f"refreshed every {REFRESH_S} s" if st.session_state["health-live"] else "paused"
+        st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)}, {refresh}</div>')
+        health_filters.notices(board, now, zone)
+        if board.health is not None:
+            if not board.health.any_generation:
+                health_filters.first_day()
+                return
+            health_panels.numbers(board.health, zone)
+            health_panels.rescue(board, now, zone)
+            health_panels.course(board.health, zone)
+            health_panels.failures_and_models(board.health)
+        health_table.show(actor, chosen, board, now, zone)
+
+
+with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+    look.title("Delivery health", "Are customers getting their files, and is it getting worse?")
+    live = st.toggle("Refresh by itself", value=True, key="health-live", persist_state="session")
+for fault in faults:
+    headline = "The address asks for something that is not there"
+    st.html(look.notice_html("attention", "link_off", headline, escape(fault)))
+health_filters.show(chosen)
+st.fragment(everything, run_every=REFRESH_S if live else None)()
+storage_panel.show(times.now(), times.viewer_zone())
+health_filters.definitions()

@@ -1,0 +1,99 @@
+"""Delivery health: the first day, full, with bad filters, while the database is away, and behind."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from core import database
+from core.access import Actor, Role
+from core.deliveries import rollups
+from core.deliveries.health_rows import PANELS, board
+from core.deliveries.models import DeliveryState, Status
+from core.deliveries.windows import Filter
+from tests.pages import seeding
+from tests.pages.conftest import OpenPage, failures_of, html_of
+
+PAGE = "delivery_health.py"
+VIEWER = Actor("person", "v", "A viewer", frozenset({Role.VIEWER}), "page")
+
+
+def test_the_first_day_says_what_to_do_first(
+    open_page: OpenPage, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.alive(connection)
+    app = open_page(PAGE)
+    assert not failures_of(app)
+    assert "Nothing has been generated yet" in html_of(app)
+    assert "not counted yet" in html_of(app)
+
+
+def test_every_panel_has_something_to_say_and_a_number_opens_its_rows(
+    open_page: OpenPage, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.alive(connection)
+    ids = seeding.every_state(connection)
+    app = open_page(PAGE)
+    assert not failures_of(app)
+    said = html_of(app)
+    assert "Success, 24 hours" in said
+    assert "Rescue clock: 1\u00a0result waits at KIE" in said
+    assert str(ids["storing"])[-8:] in said
+    assert "Kling 2.6" in said
+    found = board(VIEWER, Filter(), datetime.now(UTC))
+    assert [name for name, holds in PANELS.items() if not holds(found)] == []
+    app.button(key="so-open-health-lost").click().run()
+    assert app.query_params["state"] == "lost"
+    assert "1\u00a0generation lost, of the last 24 hours" in html_of(app)
+    app.button(key="health-chip-state").click().run()
+    assert "state" not in app.query_params
+    app.button(key="so-open-health-stuck").click().run()
+    assert not failures_of(app)
+    assert "stuck now" in html_of(app)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("state", "nonsense"),
+        ("window", "1' OR 1=1 --"),
+        ("kind", "<b>audio</b>"),
+        ("model", "x" * 10_000),
+        ("signature", "'; DROP TABLE generations; --"),
+        ("at", "yesterday"),
+    ],
+)
+def test_a_bad_filter_is_one_sentence_and_the_rest_works(
+    open_page: OpenPage, connection: psycopg.Connection[Any], name: str, value: str
+) -> None:
+    seeding.insert(connection, seeding.Row(DeliveryState.DELIVERED, Status.SUCCESS))
+    app = open_page(PAGE, **{name: value})
+    assert not failures_of(app)
+    said = html_of(app)
+    assert said.count("The address asks for something that is not there") == 1
+    assert f"“{name}”" in said
+    assert "It is left out." in said
+    assert "<b>audio" not in said
+    assert "100\u00a0%" in said
+
+
+def test_a_counting_that_is_behind_is_named_with_its_remedy(
+    open_page: OpenPage, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.insert(connection, seeding.Row(DeliveryState.DELIVERED, Status.SUCCESS))
+    rollups.run(datetime.now(UTC))
+    connection.execute("UPDATE delivery_rollup_state SET rolled_at = now() - interval '1 hour'")
+    said = html_of(open_page(PAGE))
+    assert "The hourly counts are behind" in said
+    assert "python -m jobs run rollups" in said
+    assert "100\u00a0%" in said
+
+
+def test_a_database_that_is_away_is_said_so(open_page: OpenPage, connection: psycopg.Connection[Any]) -> None:
+    app = open_page(PAGE)
+    database.connect(f"postgresql://nobody@127.0.0.1:1/{uuid4().hex}")
+    app.run()
+    assert "The database does not answer" in html_of(app)
+    assert not app.exception
