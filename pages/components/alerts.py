@@ -19,7 +19,7 @@ MACHINERY = frozenset(policy.OF_MACHINERY.values())
 
 @dataclass(frozen=True)
 class Told:
-    """How a kind of alert is told; `state` is the filter of the delivery pages that shows its rows."""
+    """How a kind of alert is told; `state` is the filter of Delivery health that shows its rows."""
 
     icon: str
     tone: Tone
@@ -55,14 +55,14 @@ TOLD: dict[Kind, Told] = {
         "bad",
         lambda alert: f"{_results(alert)} will be deleted at KIE soon",
         "Finished, and not in our storage yet. See what holds them up before KIE deletes them.",
-        "awaiting_delivery",
+        "rescue",
     ),
     Kind.STORAGE_REFUSING: Told(
         "cloud_off",
         "bad",
         lambda alert: f"Our storage refuses the file of {_deliveries(alert)}",
         "They are tried again all the time, at least every ten minutes, and delivered once it is mended.",
-        "awaiting_delivery",
+        "rescue",
     ),
     Kind.DEAD_CLOCK: Told(
         "heart_broken",

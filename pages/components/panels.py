@@ -1,5 +1,6 @@
 """The Overview's panels: a head, what it says in a number or a word, and the lines behind it."""
 
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from html import escape
 from urllib.parse import urlsplit

@@ -58,9 +58,9 @@ def _of_alert(alert: Alert, now: datetime, zone: tzinfo) -> Task:
         icon=told.icon,
         headline=told.headline(alert),
         detail_html=alerts.detail_html(alert, now, zone),
-        button="Open" if alert.ids else "",
-        page="debug_sync.py" if one else "test_generation.py",
-        query={"q": one} if one else {"show": "All"},
+        button="Open" if one or told.state else "",
+        page="debug_sync.py" if one else "delivery_health.py",
+        query={"q": one} if one else {"state": told.state},
         alert=alert,
     )
 

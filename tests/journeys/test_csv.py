@@ -16,7 +16,8 @@ NOW = datetime.now(UTC)
 VIEWER = access.command_line("viewer")
 ROWS = """
 INSERT INTO generations (id, prompt, model, delivery_state, status, created_at)
-SELECT gen_random_uuid(), (ARRAY['=HYPERLINK("x")', '+1', '-1', '@a', chr(9) || 'b', 'a, "fox"'])[1 + mod(n, 6)],
+SELECT gen_random_uuid(),
+       (ARRAY['=HYPERLINK("x")', '+1', '-1', '@a', chr(9) || 'b', 'a, "fox"'])[1 + mod(n, 6)],
        'x/y', CASE WHEN mod(n, 10) = 0 THEN 'lost' ELSE 'delivered' END, 'success', now() - n * interval '1 s'
 FROM generate_series(1, 1500) n
 """
