@@ -37,10 +37,15 @@ def everything() -> None:
                 health_filters.first_day()
                 return
             health_panels.numbers(board.health, zone)
+        # The rows of a number that was chosen stand right below it, those of the whole window at the end.
+        if chosen.narrowed:
+            health_table.show(actor, chosen, board, now, zone)
+        if board.health is not None:
             health_panels.rescue(board, now, zone)
             health_panels.course(board.health, zone)
             health_panels.failures_and_models(board.health)
-        health_table.show(actor, chosen, board, now, zone)
+        if not chosen.narrowed:
+            health_table.show(actor, chosen, board, now, zone)
 
 
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):

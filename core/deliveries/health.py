@@ -287,14 +287,17 @@ def _cells(
     counted: Counted,
     measures: Sequence[str],
 ) -> _Cells:
-    bar = BARS[wanted.window]
-    cover = windows.cover(*span, counted, days=bar >= windows.DAY or len(measures) == 1)
+    bar, every = BARS[wanted.window], len(measures) > 1
+    whole = windows.cover(*span, counted, days=True)
+    cover = windows.cover(*span, counted, days=False) if every and bar < windows.DAY else whole
     found = _Cells()
     for row in SQL["cells"].all(
         connection,
-        measures=list(measures),
+        every=every,
         days=list(cover.days),
         hours=list(cover.hours),
+        whole_days=list(whole.days),
+        other_hours=list(whole.hours),
         froms=[begin for begin, _ in cover.rows],
         untils=[end for _, end in cover.rows],
         most=MOST_ROWS,

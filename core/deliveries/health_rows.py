@@ -21,6 +21,7 @@ from core.deliveries.windows import Filter
 # A generation's place in a list: when it was begun, and its id.
 Place = tuple[datetime, UUID]
 AT_ONCE = 10 * MAX_PAGE
+FIRST_HOURS = 12
 RESCUE_SHOWN = 5
 PART_WITHIN_MS = 4_000
 QUERY_CANCELED = "57014"
@@ -191,25 +192,42 @@ def _spans(
     since, until = wanted.span(now)
     if before is not None:
         until = min(until, before[0] + timedelta(microseconds=1))
-    cover = windows.cover(since, until, counted_now(connection, now), days=False)
-    places = SQL["places"].all(
-        connection,
-        measure="failure" if wanted.signature else "time" if wanted.state == "timed" else "state",
-        hours=list(cover.hours),
-        kind=wanted.kind,
-        model=wanted.model,
-        keys=None if wanted.signature or wanted.state == "timed" else list(keys),
-        signature=wanted.signature,
-    )
+    counted = counted_now(connection, now)
+    cover = windows.cover(since, until, counted, days=False)
+    model = wanted.model
+    measure, standing = ("time", None) if wanted.state == "timed" else ("state", list(keys))
     spans, enough = list(cover.rows), limit
-    for place in places:
-        spans.append((place["start"], min(place["start"] + windows.HOUR, until)))
-        enough -= place["n"]
-        if enough <= 0:
+    if wanted.signature is not None:
+        days = windows.cover(since, until, counted, days=True)
+        named = SQL["failure_named"].first(
+            connection, signature=wanted.signature, days=list(days.days), hours=list(days.hours)
+        )
+        if named is None or model not in (None, named["model"]):
+            return spans
+        measure, model, standing = "failure", named["model"], [named["key"]]
+    for hours in _newest_first(cover.hours):
+        for place in SQL["places"].all(
+            connection,
+            measure=measure,
+            hours=list(hours),
+            kind=wanted.kind,
+            model=model,
+            keys=standing,
+        ):
             oldest = place["start"]
-            spans = [span for span in spans if span[1] > oldest]
-            break
+            spans.append((oldest, min(oldest + windows.HOUR, until)))
+            enough -= place["n"]
+            if enough <= 0:
+                return sorted((span for span in spans if span[1] > oldest), reverse=True)
     return sorted(spans, reverse=True)
+
+
+def _newest_first(hours: Sequence[datetime]) -> Iterator[Sequence[datetime]]:
+    """The hours in parts from the newest on, each four times as many: mostly the first few are enough."""
+    end, size = len(hours), FIRST_HOURS
+    while end > 0:
+        yield hours[max(0, end - size) : end]
+        end, size = end - size, 4 * size
 
 
 def every_row(actor: Actor | None, wanted: Filter, now: datetime) -> Iterator[Generation]:

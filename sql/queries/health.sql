@@ -1,14 +1,16 @@
 -- name: cells
 -- What became of generations begun in a span: counted days and hours, and the rows of what is not counted yet.
 WITH live AS MATERIALIZED (
-    SELECT date_trunc('hour', CAST(g.created_at AS timestamptz)) AS at,
-           generation_kind(CAST(g.kind AS text), CAST(g.model AS text)) AS kind,
-           left(coalesce(CAST(g.model AS text), ''), 120) AS model,
+    SELECT CASE WHEN CAST(:every AS boolean) THEN date_trunc('hour', CAST(g.created_at AS timestamptz)) END AS at,
+           CASE WHEN CAST(:every AS boolean) OR CAST(:kind AS text) IS NOT NULL
+                THEN generation_kind(CAST(g.kind AS text), CAST(g.model AS text)) END AS kind,
+           CASE WHEN CAST(:every AS boolean) OR CAST(:model AS text) IS NOT NULL
+                THEN left(coalesce(CAST(g.model AS text), ''), 120) END AS model,
            CASE WHEN g.delivery_state IN ('delivered', 'failed', 'lost', 'needs_attention') THEN g.delivery_state
                 ELSE 'in_flight' END AS stand,
-           CASE WHEN g.delivery_state = 'delivered'
+           CASE WHEN CAST(:every AS boolean) AND g.delivery_state = 'delivered'
                 THEN generation_time_bucket(CAST(g.created_at AS timestamptz), g.delivered_at) END AS bucket,
-           CASE WHEN g.delivery_state IN ('failed', 'lost', 'needs_attention')
+           CASE WHEN CAST(:every AS boolean) AND g.delivery_state IN ('failed', 'lost', 'needs_attention')
                 THEN generation_failure(g.delivery_state, g.failure_category, g.failure_code,
                                         coalesce(g.failure_message, CAST(g.error AS text))) END AS failure
     FROM unnest(CAST(:froms AS timestamptz[]), CAST(:untils AS timestamptz[])) AS r(from_at, until_at)
@@ -22,28 +24,37 @@ WITH live AS MATERIALIZED (
     LIMIT :most
 ), cells AS (
     SELECT measure, start AS at, kind, model, key, n FROM delivery_rollup
-    WHERE measure = ANY(CAST(:measures AS text[])) AND grain = 'day' AND start = ANY(CAST(:days AS timestamptz[]))
+    WHERE measure = 'state' AND grain = 'day' AND start = ANY(CAST(:days AS timestamptz[]))
     UNION ALL
     SELECT measure, start, kind, model, key, n FROM delivery_rollup
-    WHERE measure = ANY(CAST(:measures AS text[])) AND grain = 'hour' AND start = ANY(CAST(:hours AS timestamptz[]))
+    WHERE measure = 'state' AND grain = 'hour' AND start = ANY(CAST(:hours AS timestamptz[]))
+    UNION ALL
+    SELECT measure, NULL, kind, model, key, n FROM delivery_rollup
+    WHERE CAST(:every AS boolean) AND measure IN ('time', 'failure') AND grain = 'day'
+      AND start = ANY(CAST(:whole_days AS timestamptz[]))
+    UNION ALL
+    SELECT measure, NULL, kind, model, key, n FROM delivery_rollup
+    WHERE CAST(:every AS boolean) AND measure IN ('time', 'failure') AND grain = 'hour'
+      AND start = ANY(CAST(:other_hours AS timestamptz[]))
     UNION ALL
     SELECT 'state', at, kind, model, stand, count(*) FROM live GROUP BY at, kind, model, stand
     UNION ALL
-    SELECT 'time', at, kind, model, CAST(bucket AS text), count(*) FROM live
-    WHERE bucket IS NOT NULL AND 'time' = ANY(CAST(:measures AS text[])) GROUP BY at, kind, model, bucket
+    SELECT 'time', NULL, kind, model, CAST(bucket AS text), count(*) FROM live
+    WHERE bucket IS NOT NULL GROUP BY kind, model, bucket
     UNION ALL
-    SELECT 'failure', at, kind, model, failure, count(*) FROM live
-    WHERE failure IS NOT NULL AND 'failure' = ANY(CAST(:measures AS text[])) GROUP BY at, kind, model, failure
-), bars AS (
-    SELECT date_bin(CAST(:bar AS interval), at, TIMESTAMPTZ '2000-01-01 00:00:00Z') AS bar, *
+    SELECT 'failure', NULL, kind, model, failure, count(*) FROM live
+    WHERE failure IS NOT NULL GROUP BY kind, model, failure
+), bars AS MATERIALIZED (
+    SELECT measure, key, kind, model, CAST(sum(n) AS bigint) AS n,
+           CASE WHEN CAST(:every AS boolean) THEN date_bin(CAST(:bar AS interval), at, TIMESTAMPTZ '2000-01-01 00:00:00Z') END AS bar
     FROM cells
     WHERE (CAST(:kind AS text) IS NULL OR kind = :kind) AND (CAST(:model AS text) IS NULL OR model = :model)
+    GROUP BY 1, 2, 3, 4, 6
 )
 SELECT measure, key, bar, kind, model, CAST(sum(n) AS bigint) AS n
 FROM bars
 GROUP BY GROUPING SETS ((measure, key), (measure, key, bar), (measure, key, kind, model))
-HAVING (grouping(bar) = 1 AND grouping(model) = 1)
-    OR (cardinality(CAST(:measures AS text[])) > 1 AND (grouping(model) = 0 OR measure = 'state'))
+HAVING (grouping(bar) = 1 AND grouping(model) = 1) OR (CAST(:every AS boolean) AND (grouping(model) = 0 OR measure = 'state'))
 UNION ALL
 SELECT 'rows', '', NULL, NULL, NULL, count(*) FROM live;
 
@@ -96,13 +107,24 @@ ORDER BY CASE WHEN CAST(:soonest AS boolean) THEN g.result_expires_at END,
          coalesce(CAST(g.created_at AS timestamptz), '-infinity') DESC, g.id DESC
 LIMIT :limit;
 
+-- name: failure_named
+-- What a failure group's name stands for, of what has been counted in these days and hours.
+SELECT model, key FROM (
+    SELECT model, key FROM delivery_rollup
+    WHERE measure = 'failure' AND grain = 'day' AND start = ANY(CAST(:days AS timestamptz[]))
+    UNION
+    SELECT model, key FROM delivery_rollup
+    WHERE measure = 'failure' AND grain = 'hour' AND start = ANY(CAST(:hours AS timestamptz[]))
+) counted
+WHERE generation_signature(model, key) = :signature
+LIMIT 1;
+
 -- name: places
 -- In which counted hours how many generations match, newest hour first.
 SELECT start, CAST(sum(n) AS bigint) AS n FROM delivery_rollup
 WHERE measure = :measure AND grain = 'hour' AND start = ANY(CAST(:hours AS timestamptz[]))
   AND (CAST(:kind AS text) IS NULL OR kind = :kind) AND (CAST(:model AS text) IS NULL OR model = :model)
   AND (CAST(:keys AS text[]) IS NULL OR key = ANY(CAST(:keys AS text[])))
-  AND (CAST(:signature AS text) IS NULL OR generation_signature(model, key) = :signature)
 GROUP BY start ORDER BY start DESC;
 
 -- name: matching
@@ -134,4 +156,4 @@ ORDER BY g.created_at DESC, g.id DESC LIMIT :limit;
 
 -- name: any_generation
 -- Whether there is any generation at all.
-SELECT EXISTS (SELECT 1 FROM generations) AS found;
+SELECT (SELECT id FROM generations ORDER BY id LIMIT 1) IS NOT NULL AS found;

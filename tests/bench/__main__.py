@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("move", "deliver", "callback", "poll")
+NAMES = ("move", "deliver", "callback", "poll", "health")
 
 
 def main(argv: list[str]) -> int:

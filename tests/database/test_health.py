@@ -46,28 +46,32 @@ def writer(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 def insert(writer: psycopg.Connection[Any], count: int, seed: int, days: float = 40) -> None:
     """Generations of the last `days` days in every state, of every kind and model."""
     chance = random.Random(seed)
-    with writer.cursor() as cursor:
-        for _ in range(count):
-            begun = NOW - timedelta(seconds=chance.uniform(0, days * 86400))
-            state, (kind, model) = chance.choice(STATES), chance.choice(MODELS)
-            failed = state in {"failed", "lost", "needs_attention"}
-            cursor.execute(
-                "INSERT INTO generations (created_at, submitted_at, kind, model, status, delivery_state,"
-                " delivered_at, failure_category, failure_code, failure_message, result_expires_at)"
-                " VALUES (%s, %s, %s, %s, 'queued', %s, %s, %s, %s, %s, %s)",
-                (
-                    begun,
-                    begun,
-                    kind,
-                    model,
-                    state,
-                    begun + timedelta(seconds=chance.uniform(2, 300)) if state == "delivered" else None,
-                    "service_error" if failed else None,
-                    chance.choice(["500", "501", None]) if failed else None,
-                    chance.choice(WORDS) if failed else None,
-                    NOW + timedelta(hours=5) if state == "needs_attention" else None,
-                ),
+    rows = []
+    for _ in range(count):
+        begun = NOW - timedelta(seconds=chance.uniform(0, days * 86400))
+        state, (kind, model) = chance.choice(STATES), chance.choice(MODELS)
+        failed = state in {"failed", "lost", "needs_attention"}
+        rows.append(
+            (
+                begun,
+                begun,
+                kind,
+                model,
+                state,
+                begun + timedelta(seconds=chance.uniform(2, 300)) if state == "delivered" else None,
+                "service_error" if failed else None,
+                chance.choice(["500", "501", None]) if failed else None,
+                chance.choice(WORDS) if failed else None,
+                NOW + timedelta(hours=5) if state == "needs_attention" else None,
             )
+        )
+    with writer.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO generations (created_at, submitted_at, kind, model, status, delivery_state,"
+            " delivered_at, failure_category, failure_code, failure_message, result_expires_at)"
+            " VALUES (%s, %s, %s, %s, 'queued', %s, %s, %s, %s, %s, %s)",
+            rows,
+        )
 
 
 def count_everything() -> None:
@@ -105,7 +109,7 @@ def test_every_number_equals_the_rows_that_it_opens(writer: psycopg.Connection[A
     for state in ("finished", "failed", "timed", "in_flight", "rescue"):
         check(Filter("30d", kind="video", state=state))
         check(Filter("30d", model="kling-2.6/text-to-video", state=state))
-    for line in health.look(VIEWER, Filter("30d"), NOW).failures:
+    for line in health.look(VIEWER, Filter("30d"), NOW).failures[::8]:
         assert check(Filter("30d", signature=line.signature)) == line.n
     for bar in health.look(VIEWER, Filter("7d"), NOW).bars[::9]:
         check(Filter("7d", state="begun", at=bar.start))

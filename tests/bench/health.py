@@ -1,0 +1,210 @@
+"""`health`: what Delivery health's numbers cost in the database, and whether ten times the rows are felt.
+
+A throw-away Postgres with sixty days of generations, counted by the job's own code. The queries are those
+that the views run, recorded on their way, explained and analysed again; a figure is the median of their time
+in the database, planning included. The baseline is what one would write first: three queries over all rows.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, event
+
+from core import access, database
+from core.deliveries import health, health_rows
+from core.deliveries.windows import WINDOWS, Filter
+from tests.bench import history
+from tests.bench.figures import Figure, line
+
+VIEWER = access.command_line("the measurement")
+REPEATS = 20
+PROMISED_MS = 50.0
+# Ten times the rows may cost so many times as much, or so much more.
+RATIO, SLACK_MS = 1.3, 5.0
+FELT = 10
+RECENT = "FROM generations WHERE created_at > now() - interval '30 days'"
+ENDED = "delivery_state IN ('delivered', 'failed', 'lost')"
+TOOK = "extract(epoch FROM delivered_at - created_at)"
+NAIVE = (
+    f"SELECT delivery_state, count(*) {RECENT} GROUP BY 1",
+    f"SELECT avg((delivery_state = 'delivered')::int) {RECENT} AND {ENDED}",
+    f"SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY {TOOK}) {RECENT} AND delivered_at IS NOT NULL",
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement as it went to the database."""
+
+    sql: str
+    values: Any
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Medians in milliseconds, in the database and for the caller; queries that read the whole table."""
+
+    database_ms: float
+    caller_ms: float
+    whole_table: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was asked for, and its cost, at one size."""
+
+    rows: int
+    costs: Mapping[str, Cost]
+    naive_ms: float
+
+
+def measure(rows: int) -> Measured:
+    """Everything at one size."""
+    with history.counted(rows):
+        now = database.now()
+        asked: dict[str, Callable[[], Any]] = {
+            f"all numbers, {window}": partial(health.look, VIEWER, Filter(window), now) for window in WINDOWS
+        }
+        failures = health.look(VIEWER, Filter("30d"), now).failures
+        signature = failures[len(failures) // 2].signature
+        filters = {
+            "delivered": Filter("30d", state="delivered"),
+            "failed": Filter("30d", state="failed"),
+            "a rare model": Filter("30d", model=history.RARE_MODEL),
+            "a failure's signature": Filter("30d", signature=signature),
+            "stuck": Filter("30d", state="stuck"),
+        }
+        asked |= {
+            f"first page of rows, {name}": partial(health_rows.rows, VIEWER, wanted, now)
+            for name, wanted in filters.items()
+        }
+        return Measured(rows, {what: cost(work) for what, work in asked.items()}, _naive())
+
+
+def cost(work: Callable[[], Any]) -> Cost:
+    """What `work` costs."""
+    with recorded() as statements:
+        work()
+    plans = [_explain(statements) for _ in range(REPEATS)]
+    took = []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        work()
+        took.append((time.perf_counter() - begun) * 1000)
+    return Cost(
+        statistics.median(sum(map(_time, plan)) for plan in plans),
+        statistics.median(took),
+        sum(_reads_whole_table(plan["Plan"]) for plan in plans[0]),
+    )
+
+
+@contextmanager
+def recorded() -> Iterator[list[Statement]]:
+    """The queries that this process sends within the block."""
+    found: list[Statement] = []
+
+    def note(_: Connection, __: Any, statement: str, values: Any, *___: Any) -> None:
+        if statement.lstrip("- \n").startswith(("SELECT", "WITH")):
+            found.append(Statement(statement, values))
+
+    engine = database.engine()
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def _explain(statements: Sequence[Statement]) -> list[Mapping[str, Any]]:
+    with database.reading() as connection:
+        return [_plan(connection, statement) for statement in statements]
+
+
+def _plan(connection: Connection, statement: Statement) -> Mapping[str, Any]:
+    asked = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement.sql}"
+    found = connection.exec_driver_sql(asked, statement.values).scalar_one()
+    [plan] = json.loads(found) if isinstance(found, str) else found
+    return dict(plan)
+
+
+def _time(plan: Mapping[str, Any]) -> float:
+    return float(plan["Planning Time"]) + float(plan["Execution Time"])
+
+
+def _reads_whole_table(node: Mapping[str, Any]) -> int:
+    here = node["Node Type"] == "Seq Scan" and node.get("Relation Name") == "generations"
+    return here + sum(_reads_whole_table(child) for child in node.get("Plans", ()))
+
+
+def _naive() -> float:
+    statements = [Statement(sql, ()) for sql in NAIVE]
+    return statistics.median(sum(map(_time, _explain(statements))) for _ in range(3))
+
+
+def figures(found: Measured) -> Iterator[Figure]:
+    """What is promised of every size."""
+    for what, price in found.costs.items():
+        numbers = what.startswith("all numbers")
+        yield Figure(
+            input=f"{found.rows} generations: {what}; the caller waits {price.caller_ms:.1f} ms",
+            figure=price.database_ms,
+            unit="ms",
+            wanted=f"under {PROMISED_MS:g} ms",
+            holds=price.database_ms < PROMISED_MS,
+            baseline=found.naive_ms if numbers else None,
+            baseline_is="counts by state, success rate and p95 of 30 days from the rows" if numbers else "",
+        )
+    yield Figure(
+        input=f"{found.rows} generations: queries that read the whole table",
+        figure=float(sum(price.whole_table for price in found.costs.values())),
+        unit="queries",
+        wanted="none",
+        holds=not any(price.whole_table for price in found.costs.values()),
+    )
+
+
+def compared(smaller: Measured, larger: Measured) -> Iterator[Figure]:
+    """Whether the larger size is felt."""
+    for what, price in larger.costs.items():
+        before = smaller.costs[what].database_ms
+        yield Figure(
+            input=f"{larger.rows} against {smaller.rows} generations: {what}",
+            figure=price.database_ms,
+            unit="ms",
+            wanted=f"at most {RATIO:g} times as long, or {SLACK_MS:g} ms longer",
+            holds=price.database_ms <= max(before * RATIO, before + SLACK_MS),
+            baseline=before,
+            baseline_is=f"the same at {smaller.rows}",
+        )
+
+
+def main(argv: list[str]) -> int:
+    """Print the figures as JSON lines; 1 if one is missed. From ten million on against a tenth."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench health")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--against", type=int, help="a smaller size, for comparison")
+    given = parser.parse_args(argv)
+    against = given.against or (given.rows // FELT if given.rows >= FELT * 1_000_000 else None)
+    missed = 0
+
+    def put(found: Iterator[Figure]) -> None:
+        nonlocal missed
+        for figure in found:
+            print(line("health", figure), flush=True)
+            missed += not figure.holds
+
+    smaller = measure(against) if against else None
+    if smaller:
+        put(figures(smaller))
+    larger = measure(given.rows)
+    put(figures(larger))
+    if smaller:
+        put(compared(smaller, larger))
+    return int(missed > 0)
