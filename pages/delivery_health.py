@@ -25,6 +25,9 @@ chosen, faults = windows.read(st.query_params)
 
 def everything() -> None:
     """Everything that changes by itself."""
+    if windows.read(st.query_params)[0] != chosen:
+        # A number in here was clicked: the filters above it have to follow.
+        st.rerun()
     with errors.guarded("delivery health"):
         now, zone = times.now(), times.viewer_zone()
         before = keyset_table.place(health_table.table_key(chosen))

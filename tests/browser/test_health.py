@@ -1,0 +1,58 @@
+"""Delivery health as a person uses it: from a number to its rows and back; a selection that stays."""
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import OpenTab, Tab
+
+LOST = (
+    "INSERT INTO generations (prompt, model, kind, status, delivery_state, created_at)"
+    " SELECT 'lost ' || n, 'flux-2/pro-text-to-image', 'image', 'failed', 'lost',"
+    " now() - n * interval '1 min'"
+    " FROM generate_series({first}, {last}) n RETURNING id"
+)
+DELIVERED = (
+    "INSERT INTO generations (model, kind, status, delivery_state, asset_url, created_at)"
+    " SELECT 'flux-2/pro-text-to-image', 'image', 'success', 'delivered', '/files/x',"
+    " now() - n * interval '1 min'"
+    " FROM generate_series(1, 12) n RETURNING id"
+)
+
+
+def opened(tab: Tab) -> None:
+    tab.product.rows(DELIVERED)
+    tab.product.rows(LOST.format(first=5, last=7))
+    tab.open("/delivery_health")
+
+
+def test_from_a_number_to_its_rows_and_back(open_tab: OpenTab) -> None:
+    tab = open_tab()
+    opened(tab)
+    tab.page.get_by_text("15 generations begun").wait_for()
+    tab.button("Show the rows of Lost").click()
+    tab.page.get_by_text("3 generations lost").wait_for()
+    assert "state=lost" in tab.page.url
+    tab.page.reload()
+    tab.page.get_by_text("3 generations lost").wait_for()
+    tab.page.get_by_test_id("stMain").get_by_role("button", name="lost", exact=True).click()
+    tab.page.get_by_text("15 generations begun").wait_for()
+    assert "state=" not in tab.page.url
+    phone = open_tab(width=390, height=844, dark=True)
+    phone.open("/delivery_health?state=lost")
+    phone.page.get_by_text("3 generations lost").wait_for()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_selection_outlives_a_refresh_that_brings_newer_rows(open_tab: OpenTab) -> None:
+    tab = open_tab()
+    opened(tab)
+    tab.open("/delivery_health?state=lost")
+    tab.page.get_by_text("3 generations lost").wait_for()
+    tab.page.get_by_test_id("stDataFrame").click(position={"x": 17, "y": 52})
+    tab.page.get_by_text("1 row selected").wait_for()
+    tab.product.rows(LOST.format(first=1, last=2))
+    tab.page.get_by_text("Refresh by itself").click()
+    tab.settle()
+    expect(tab.page.get_by_text("1 row selected")).to_be_visible()
+    tab.button("Select nothing").click()
+    tab.page.get_by_text("5 generations lost").wait_for()
+    expect(tab.page.get_by_text("1 row selected")).to_be_hidden()
