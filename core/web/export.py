@@ -24,6 +24,7 @@ from core.deliveries.models import Generation
 from core.deliveries.windows import Filter
 from core.errors import InvalidInput, NotSignedIn
 from core.web.auth import actor_of
+from core.web.openapi import SCHEMES, refusals
 
 router = APIRouter(tags=["Deliveries"])
 LINK_GOOD_FOR = timedelta(hours=1)
@@ -65,7 +66,12 @@ def _looker(request: Request, given: dict[str, str], now: datetime) -> Actor:
     return Actor("person", "csv-link", "Holder of a CSV link", frozenset({access.Role.VIEWER}), "page")
 
 
-@router.get("/deliveries.csv", response_class=StreamingResponse)
+@router.get(
+    "/deliveries.csv",
+    response_class=StreamingResponse,
+    responses=refusals(400, 401, 403),
+    openapi_extra={"security": [{}, *SCHEMES]},
+)
 def deliveries_csv(request: Request) -> StreamingResponse:
     """Every generation that the filter matches, newest first; each as it was when its line was written."""
     given, now = dict(request.query_params), database.now()

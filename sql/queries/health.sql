@@ -46,7 +46,7 @@ WITH live AS MATERIALIZED (
     WHERE failure IS NOT NULL GROUP BY kind, model, failure
 ), bars AS MATERIALIZED (
     SELECT measure, key, kind, model, CAST(sum(n) AS bigint) AS n,
-           CASE WHEN CAST(:every AS boolean) THEN date_bin(CAST(:bar AS interval), at, TIMESTAMPTZ '2000-01-01 00:00:00Z') END AS bar
+           CASE WHEN CAST(:every AS boolean) THEN date_bin(CAST(:bar AS interval), at, TIMESTAMPTZ '2000-01-01 UTC') END AS bar
     FROM cells
     WHERE (CAST(:kind AS text) IS NULL OR kind = :kind) AND (CAST(:model AS text) IS NULL OR model = :model)
     GROUP BY 1, 2, 3, 4, 6

@@ -89,5 +89,5 @@ def test_equals_share_the_limit_and_never_pass_it(hammers: Hammers) -> None:
 def test_the_urgent_go_first_and_nobody_passes_the_limit(hammers: Hammers) -> None:
     sync, callback, poll, plan = hammers.strike(list(Priority))
     assert hammers.most_in_a_second() <= KIES_LIMIT
-    assert sync >= callback >= poll >= plan
-    assert sync > plan
+    # A person's and a callback's reads share the front of the line; neither is ahead of the other.
+    assert min(sync, callback) > 2 * max(poll, plan)

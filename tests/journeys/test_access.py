@@ -192,6 +192,7 @@ def test_the_api_describes_itself(world: World) -> None:
         "/kie/callback",
         "/kie/sync",
         "/debug/kie",
+        "/deliveries.csv",
     }
     assert described["servers"] == [{"url": "/api"}]
 

@@ -210,6 +210,7 @@ def test_the_document_promises_nothing_that_is_not_so(world: World) -> None:
         "/debug/kie": [either],
         "/kie/callback": [None],
         "/health": [[{}, *either]],
+        "/deliveries.csv": [[{}, *either]],
     }
     callback = document["paths"]["/kie/callback"]["post"]
     assert [one["name"] for one in callback["parameters"]] == ["secret", "generation"]
