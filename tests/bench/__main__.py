@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("move", "deliver", "callback", "poll", "health")
+NAMES = ("move", "deliver", "callback", "poll", "health", "pages")
 
 
 def main(argv: list[str]) -> int:

@@ -62,17 +62,29 @@ def counted(rows: int) -> Iterator[str]:
     """The URL of a throw-away Postgres with so many generations, this process connected to it."""
     with postgres.temporary() as server:
         database.migrate(server.url, local=True)
-        database.connect(server.url, timeout_s=3600)
-        now = database.now()
-        fill(server.url, rows, now)
-        while rollups.run(now, run_for_s=60):
-            pass
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute("VACUUM ANALYZE")
-        try:
+        with connected(server.url):
+            write(server.url, rows)
             yield server.url
-        finally:
-            database.close()
+
+
+@contextmanager
+def connected(url: str) -> Iterator[None]:
+    """This process connected to that database."""
+    database.connect(url, timeout_s=3600)
+    try:
+        yield
+    finally:
+        database.close()
+
+
+def write(url: str, rows: int) -> None:
+    """Fill a migrated database that this process is connected to, and count what is in it."""
+    now = database.now()
+    fill(url, rows, now)
+    while rollups.run(now, run_for_s=60):
+        pass
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
 
 
 def fill(url: str, rows: int, now: datetime) -> None:
