@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("move", "deliver", "callback", "poll", "health", "pages")
+NAMES = ("move", "deliver", "callback", "poll", "health", "pages", "start")
 
 
 def main(argv: list[str]) -> int:

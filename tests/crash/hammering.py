@@ -20,12 +20,12 @@ def hammer(priority: Priority, task: str, ends: float) -> tuple[int, float]:
     """Reserve and read until `ends`; how many reads, and the seconds by which the latest was late."""
     with_tools, reads, late = tools.current(), 0, 0.0
     while time.monotonic() < ends:
-        asked = time.monotonic()
         places = limiter.reserve(following.READ_LIMIT, AT_ONCE, priority)
+        given = time.monotonic()
         for delay in places.delays_s:
-            time.sleep(max(0.0, asked + delay - time.monotonic()))
+            time.sleep(max(0.0, given + delay - time.monotonic()))
             with_tools.kie.record(task)
-            late = max(late, time.monotonic() - asked - delay)
+            late = max(late, time.monotonic() - given - delay)
             reads += 1
         if not places:
             time.sleep(0.05)

@@ -162,7 +162,7 @@ def test_the_name_of_a_file_of_ours_holds_its_generation(crowd: None) -> None:
     ("pasted", "sentence"),
     [
         ("task_nobody_has", "No task has the id task_nobody_has"),
-        (str(uuid.uuid4()), "no customer with a generation"),
+        ("5b0c0de5-7a53-4d0e-9c5b-1f2d3c4b5a69", "no customer with a generation"),
         ("https://files.example/unknown.png", "No generation has a file at this address"),
     ],
 )

@@ -20,7 +20,8 @@ from core import settings
 from core.local import folder, postgres, postmaster, stack
 from core.settings import ROOT, Settings
 
-FIRST_PAGE_S = 15.0
+# How soon the first page comes is measured by `python -m tests.bench start`; here other tests run beside it.
+FIRST_PAGE_S = 45.0
 STOP_S = 10.0
 # For everything that has no promise of its own, on a machine that does other things too.
 PATIENCE_S = 60.0

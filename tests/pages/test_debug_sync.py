@@ -80,7 +80,7 @@ def test_two_rows_of_one_task_are_a_list_with_a_warning(open_page: OpenPage, con
     ("pasted", "sentence"),
     [
         ("task_of_nobody", "No task has the id task_of_nobody"),
-        (str(uuid.uuid4()), "no customer with a generation"),
+        ("5b0c0de5-7a53-4d0e-9c5b-1f2d3c4b5a69", "no customer with a generation"),
         ("where is it?", "several words"),
         ("<b>x</b>", "No generation has a file at this address"),
         ("task=1", "no id and no address"),
@@ -137,8 +137,8 @@ def test_the_button_asks_once_and_is_closed_until_the_outcome(
     assert "Local operator has just asked for it" in html_of(other)
     kinds = connection.execute("SELECT kind FROM delivery_events WHERE generation_id = %s", (one,)).fetchall()
     assert kinds == [("sync_requested",)]
-    assert app.button(key="so-remedy-sync").disabled
     assert "Local operator has just asked for it" in told(app)
+    assert app.button(key="so-remedy-sync").disabled
     assert connection.execute("SELECT count(*) FROM procrastinate_jobs").fetchone() == (1,)
 
 
