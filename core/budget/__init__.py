@@ -1,0 +1,1 @@
+"""What is spent, what is promised, and what is allowed: the ledger."""
