@@ -17,7 +17,8 @@ OURS = (
     "delivery_events", "callback_inbox", "stored_files", "job_runs", "process_heartbeats", "provider_limits",
     "audit_log", "migration_findings", "schema_migrations", "procrastinate_jobs", "procrastinate_events",
     "procrastinate_workers", "procrastinate_periodic_defers", "storage_usage", "rehearsals", "alerts",
-    "delivery_rollup", "delivery_dirty_hours", "delivery_rollup_state", "budget_totals", "budget_limits", "prices",
+    "delivery_rollup", "delivery_dirty_hours", "delivery_rollup_state", "budget_totals", "budget_limits",
+    "prices",
 )  # fmt: skip
 ROWS = f"""
 INSERT INTO auth.users (id, email) VALUES ('{ADA}', 'ada@example.com'), ('{BO}', 'bo@example.com');
