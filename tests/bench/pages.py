@@ -40,7 +40,7 @@ _DRAWN = """title => {
 }"""
 _USAGE = """
 INSERT INTO storage_usage (taken_at, bucket, purpose, files, bytes)
-SELECT now() - day * interval '1 day', bucket, purpose, 1000 * (60 - day), 300000000 * (60 - day)
+SELECT now() - day * interval '1 day', bucket, purpose, 1000 * (60 - day), 300000000::bigint * (60 - day)
 FROM generate_series(0, 59) AS made(day),
      (VALUES ('generations', 'results'), ('lora-models', 'weights'), ('lora-training-images', 'images'))
          AS kept(bucket, purpose)
