@@ -25,6 +25,8 @@ class Action(StrEnum):
     DEBUG_GENERATION = "see a generation's evidence"
     REHEARSE = "begin, disturb or clear a rehearsal"
     ACKNOWLEDGE_ALERT = "acknowledge an alert"
+    LAUNCH_TRAINING = "launch a training"
+    STEER_TRAINING = "cancel, resume or judge a training"
 
 
 _EVERYONE = frozenset(Role)
@@ -36,6 +38,8 @@ PERMISSIONS: dict[Action, frozenset[Role]] = {
     Action.DEBUG_GENERATION: _STAFF,
     Action.REHEARSE: frozenset({Role.OPERATIONS, Role.ADMIN}),
     Action.ACKNOWLEDGE_ALERT: frozenset({Role.SUPPORT, Role.OPERATIONS, Role.ADMIN}),
+    Action.LAUNCH_TRAINING: frozenset({Role.PRODUCT, Role.OPERATIONS, Role.ADMIN}),
+    Action.STEER_TRAINING: frozenset({Role.PRODUCT, Role.OPERATIONS, Role.ADMIN}),
 }
 
 

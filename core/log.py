@@ -14,7 +14,10 @@ MASK = "***"
 # Applied in turn to every text that leaves the process as a log line, an error or a stored answer.
 _PATTERNS = (
     (
-        re.compile(r"(?i)([?&](?:secret|sig|signature|token|key|apikey|api_key|access_token)=)[^&\s\"'\\]+"),
+        re.compile(
+            r"(?i)([?&](?:secret|sig|signature|token|key|apikey|api_key|access_token"
+            r"|x-amz-signature|x-amz-credential|x-amz-security-token)=)[^&\s\"'\\]+"
+        ),
         r"\1***",
     ),
     (re.compile(r"(?i)((?:%3F|%26)(?:secret|sig|token|key)%3D)(?:(?!%26)[^&\s\"'\\])+"), r"\1***"),

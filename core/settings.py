@@ -6,7 +6,7 @@ A missing or malformed setting stops the start with its name and the remedy.
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -34,7 +34,22 @@ ALIASES = {
     "NEXT_PUBLIC_BASE_URL": "PUBLIC_BASE_URL",
     "NEXT_PUBLIC_SUPABASE_URL": "SUPABASE_URL",
     "VITE_SUPABASE_URL": "SUPABASE_URL",
+    "FAL_API_KEY": "FAL_KEY",
 }
+
+# The outside services of the trainings: where each one's API is, and where the sandbox answers for it.
+SERVICE_URLS = {
+    "fal_queue_url": ("https://queue.fal.run", "/fal"),
+    # Also served at rest.fal.ai, which fal's newer code names.
+    "fal_jwks_url": ("https://rest.alpha.fal.ai/.well-known/jwks.json", "/fal/.well-known/jwks.json"),
+    "replicate_base_url": ("https://api.replicate.com/v1", "/replicate/v1"),
+    "runpod_base_url": ("https://api.runpod.io/v2", "/runpod/v2"),
+    "hf_endpoint": ("https://huggingface.co", "/hf"),
+}
+# The sandbox has one key for all of them.
+SERVICE_KEYS = ("fal_key", "replicate_api_token", "runpod_api_key", "huggingface_api_token")
+LOCAL_OWNER = "studio-ops"
+SERVICE_OWNERS = ("replicate_owner", "huggingface_username")
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -61,7 +76,23 @@ class Settings(BaseModel):
     kie_base_url: str = "https://api.kie.ai"
     kie_callback_secret: SecretStr | None = None
     kie_webhook_hmac_key: SecretStr | None = None
+    fal_key: SecretStr | None = None
+    fal_queue_url: str = SERVICE_URLS["fal_queue_url"][0]
+    fal_jwks_url: str = SERVICE_URLS["fal_jwks_url"][0]
+    replicate_api_token: SecretStr | None = None
+    replicate_base_url: str = SERVICE_URLS["replicate_base_url"][0]
+    replicate_owner: str = ""
+    replicate_trainer_version: str = ""
+    replicate_webhook_secret: SecretStr | None = None
+    runpod_api_key: SecretStr | None = None
+    runpod_base_url: str = SERVICE_URLS["runpod_base_url"][0]
+    huggingface_api_token: SecretStr | None = None
+    huggingface_username: str = ""
+    hf_endpoint: str = SERVICE_URLS["hf_endpoint"][0]
+    default_trainer: Literal["fal", "replicate", "runpod"] = "fal"
     allowed_fetch_hosts: str = ""
+    image_proxy_url: str = ""
+    use_local_zip_storage: bool = False
     files_signing_key: SecretStr | None = None
     # For how many days what is over is kept; see core/deliveries/retention.py and core/alerts.
     keep_events_days: int = Field(default=90, ge=1, le=36_500)
@@ -86,6 +117,11 @@ class Settings(BaseModel):
         return tuple(host for part in self.allowed_fetch_hosts.split(",") if (host := part.strip().lower()))
 
     @property
+    def zips_to_r2(self) -> bool:
+        """Whether the ZIPs of trainings go to R2: wherever it is set up, unless they are to stay here."""
+        return not self.use_local_zip_storage and all(self.has(name) for name in STORAGE_NEEDS["r2"])
+
+    @property
     def data_path(self) -> Path:
         """The data folder, absolute; a relative one lies in the product's folder."""
         return (ROOT / self.data_dir.expanduser()).resolve()
@@ -108,16 +144,46 @@ class Settings(BaseModel):
         }[self.storage_backend]
         return tuple(dict.fromkeys(f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, urls)))
 
+    @model_validator(mode="before")
+    @classmethod
+    def _the_sandbox_answers_for_all(cls, given: Any) -> Any:
+        """In the local stack the services of the trainings are the sandbox's, with its key, unless named."""
+        sandbox = given.get("STUDIO_OPS_LOCAL_STACK")
+        if not sandbox:
+            return given
+        key = given.get("kie_api_key")
+        return {
+            **{name: f"{sandbox.rstrip('/')}{path}" for name, (_, path) in SERVICE_URLS.items()},
+            **(dict.fromkeys(SERVICE_KEYS, key) if key else {}),
+            **dict.fromkeys(SERVICE_OWNERS, LOCAL_OWNER),
+            **given,
+        }
+
     @model_validator(mode="after")
     def _storage_is_complete(self) -> Self:
-        missing = [name for name in STORAGE_NEEDS[self.storage_backend] if not self._has(name)]
+        missing = [name for name in STORAGE_NEEDS[self.storage_backend] if not self.has(name)]
         if missing:
             raise ValueError(
                 f"STORAGE_BACKEND={self.storage_backend} needs {', '.join(missing)}, see .env.example"
             )
+        used = (*STORAGE_NEEDS[self.storage_backend], *(STORAGE_NEEDS["r2"] if self.zips_to_r2 else ()))
         for name in ("SUPABASE_URL", "CLOUDFLARE_R2_ENDPOINT", "CLOUDFLARE_R2_PUBLIC_URL"):
-            if name in STORAGE_NEEDS[self.storage_backend]:
+            if name in used:
                 self._check_storage_url(name)
+        return self
+
+    @model_validator(mode="after")
+    def _image_proxy_is_a_url(self) -> Self:
+        if not self.image_proxy_url:
+            return self
+        parts = urlsplit(self.image_proxy_url)
+        host = parts.hostname or ""
+        if parts.scheme not in {"http", "https"} or not host or parts.username:
+            raise ValueError("IMAGE_PROXY_URL must be a URL such as https://app.example.com/api/image-proxy")
+        if host not in LOOPBACK and (parts.scheme == "http" or parts.port not in {None, 443}):
+            raise ValueError("IMAGE_PROXY_URL must begin with https:// and name no port")
+        if self.local_stack and host not in LOOPBACK:
+            raise ValueError("IMAGE_PROXY_URL must point at this machine in the local profile; unset it")
         return self
 
     def _check_storage_url(self, name: str) -> None:
@@ -130,7 +196,8 @@ class Settings(BaseModel):
         if self.local_stack and parts.hostname not in LOOPBACK:
             raise ValueError(f"{name} must point at this machine in the local profile; unset it")
 
-    def _has(self, name: str) -> bool:
+    def has(self, name: str) -> bool:
+        """Whether the setting `name` has a value."""
         value = getattr(self, name.lower())
         return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
 
@@ -141,6 +208,7 @@ class Settings(BaseModel):
         for name, value in (
             ("DATABASE_URL", self.database_url.get_secret_value() if self.database_url else ""),
             ("KIE_BASE_URL", self.kie_base_url),
+            *((name.upper(), getattr(self, name)) for name in SERVICE_URLS),
         ):
             if urlsplit(value).hostname not in LOOPBACK:
                 raise ValueError(f"{name} must point at this machine in the local profile; unset it")
@@ -152,6 +220,11 @@ class Settings(BaseModel):
             parts = urlsplit(getattr(self, name))
             if parts.scheme not in {"http", "https"} or not parts.hostname:
                 raise ValueError(f"{name.upper()} must be a URL such as https://ops.example.com")
+        for name, (usual, _) in SERVICE_URLS.items():
+            parts = urlsplit(getattr(self, name))
+            safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+            if not safe or not parts.hostname or parts.username or parts.query:
+                raise ValueError(f"{name.upper()} must be a URL such as {usual}; keys travel there")
         return self
 
     def require(self, name: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core import database, queries
 from core.errors import StudioOpsError
-from core.providers import registry
+from core.providers import registry, training_registry
 from core.settings import LOOPBACK, Settings
 from core.storage import contradictions
 from core.storage.backend import from_settings
@@ -52,6 +52,7 @@ def check(settings: Settings, now: datetime) -> list[Verdict]:
     verdicts += found
     verdicts += _storage(settings)
     verdicts.append(_provider(settings))
+    verdicts += _trainers(settings)
     if all(verdict.good for verdict in found):
         verdicts += _machinery(now)
     return verdicts
@@ -194,6 +195,31 @@ def _provider(settings: Settings) -> Verdict:
 def _credit(settings: Settings) -> str:
     with closing(registry.build("kie", settings)) as kie:
         return f"{kie.credit():f} credits left"
+
+
+def _trainers(settings: Settings) -> Iterator[Verdict]:
+    """Each account of the trainings whose key is set, by a call that costs nothing."""
+    ready = training_registry.configured(settings)
+    for name in ready:
+        yield _try(f"{training_registry.TRAINERS[name].label}'s trainer", partial(_trainer, name, settings))
+    default = training_registry.entry(settings.default_trainer)
+    if settings.default_trainer not in ready:
+        told = f"{' and '.join(default.needs)} must be set before {default.label} can train."
+        yield Verdict("DEFAULT_TRAINER", good=True, message=told, warning=True)
+    if settings.has("HUGGINGFACE_API_TOKEN"):
+        yield _try("Hugging Face", partial(_publisher, settings))
+
+
+def _publisher(settings: Settings) -> str:
+    # Its package takes most of a second to import, which no other command should pay.
+    from core.providers import hugging_face
+
+    return hugging_face.from_settings(settings).check_key()
+
+
+def _trainer(name: str, settings: Settings) -> str:
+    with closing(training_registry.build(name, settings)) as trainer:
+        return trainer.check_key()
 
 
 def _try(name: str, what: Callable[[], str]) -> Verdict:

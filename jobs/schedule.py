@@ -4,7 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from jobs import adopt, alerts, heal, poll, prune, rollups, storage_usage, sweep
+from jobs import (
+    adopt,
+    adopt_trainings,
+    alerts,
+    clean_trainings,
+    follow_trainings,
+    heal,
+    poll,
+    prune,
+    rollups,
+    storage_usage,
+    sweep,
+    sweep_trainings,
+)
 
 
 @dataclass(frozen=True)
@@ -22,11 +35,15 @@ JOBS: dict[str, Scheduled] = {
     for job in (
         Scheduled("poll", timedelta(seconds=1), poll.run, queue="polls"),
         Scheduled("sweep", timedelta(seconds=5), sweep.run),
+        Scheduled("follow_trainings", timedelta(seconds=5), follow_trainings.run, queue="polls"),
         Scheduled("rollups", timedelta(seconds=10), rollups.run),
         Scheduled("alerts", timedelta(seconds=10), alerts.run),
         Scheduled("heal", timedelta(minutes=1), heal.run),
+        Scheduled("sweep_trainings", timedelta(minutes=5), sweep_trainings.run),
         Scheduled("adopt", timedelta(hours=1), adopt.run),
         # These take up to minutes: they must not stand in the way of the short ones.
+        Scheduled("adopt_trainings", timedelta(minutes=1), adopt_trainings.run, queue="long"),
+        Scheduled("clean_trainings", timedelta(hours=1), clean_trainings.run, queue="long"),
         Scheduled("prune", timedelta(hours=1), prune.run, queue="long"),
         Scheduled("storage_usage", timedelta(hours=1), storage_usage.run, queue="long"),
     )

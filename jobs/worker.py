@@ -17,13 +17,13 @@ from procrastinate.jobs import Status
 
 from core import database, log, settings
 from core.work import runs
-from jobs import clock, deliver, rehearse
+from jobs import clock, deliver, rehearse, train
 from jobs.schedule import JOBS, Scheduled
 
 # How many jobs of each queue run at once. Deliveries mostly wait for the network; housekeeping has
-# places of its own, so that slow files never hold up the polls, nor a slow provider the rest; what
-# takes minutes has one.
-PLACES = {"deliveries": 16, "polls": 2, "housekeeping": 2, "long": 1}
+# places of its own, so that slow files never hold up the polls, nor a slow provider the rest; a step of
+# a training moves files of up to two gigabytes; what takes minutes has one.
+PLACES = {"deliveries": 16, "polls": 3, "housekeeping": 2, "trainings": 4, "long": 1}
 # A worker that has been silent for this long is dead and its jobs are begun anew.
 STALLED_AFTER_S = 30
 # How long the jobs in hand may go on after SIGTERM, and the pause before work begins again when the
@@ -47,6 +47,7 @@ def make_app(database_url: str) -> App:
     )
     retry = RetryStrategy(max_attempts=5, exponential_wait=2)
     app.task(name="deliver", queue="deliveries", retry=retry)(_delivering)
+    app.task(name="train", queue="trainings", retry=retry)(_training)
     app.task(name="rehearse", queue="housekeeping", retry=retry)(_rehearsing)
     for job in JOBS.values():
         app.task(name=job.name, queue=job.queue)(_scheduled(job))
@@ -60,6 +61,10 @@ async def _autocommit(connection: psycopg.AsyncConnection) -> None:
 
 async def _delivering(generation_id: str) -> None:
     await asyncio.to_thread(_in_request, deliver.run, generation_id)
+
+
+async def _training(run_id: str) -> None:
+    await asyncio.to_thread(_in_request, train.run, run_id)
 
 
 async def _rehearsing() -> None:

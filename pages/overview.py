@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import settings
 from core.deliveries import views
-from pages.components import banner, errors, look, panels, tasks, times
+from pages.components import banner, errors, look, panels, tasks, times, training_panel
 from pages.components.actor import the_actor
 
 REFRESH_S = 10
@@ -44,9 +44,11 @@ def now_and_panels() -> None:
             with st.container(border=True, gap="small"):
                 look.section("What needs a person now")
                 tasks.show(actor, tasks.gather(actor, now, zone), something_else=banner.names_something(now))
-        with st.grid(3, min_column_width=270):
+        with st.grid(2, min_column_width=270):
             with st.container(border=True, height="stretch"):
                 panels.delivery(actor, now, zone)
+            with st.container(border=True, height="stretch"):
+                training_panel.show(actor, now)
             with st.container(border=True, height="stretch"):
                 panels.machinery(now, zone)
             with st.container(border=True, height="stretch"):

@@ -90,6 +90,7 @@ class Sandbox:
         """No tasks, no faults, quick tasks."""
         self.client.post("/_sandbox/reset").raise_for_status()
         self.put("settings", image_seconds=0.2, video_seconds=0.3, jitter=0, creates_per_window=0)
+        self.put("settings", training_seconds=0.3, lora_image_seconds=0.2)
 
     def put(self, what: str, **values: Any) -> None:
         self.client.put(f"/_sandbox/{what}", json=values).raise_for_status()

@@ -21,7 +21,7 @@ from core.local import binaries, folder, parent, postgres
 from core.local.address import WebAddress
 from core.local.folder import Record
 from core.local.supervise import PartStatus, Process, Supervisor, spawn
-from core.sandbox.safety import OutsideServices, check_local
+from core.sandbox.safety import ACCOUNT, OutsideServices, check_local
 from core.settings import LOOPBACK, Settings
 from core.upgrade import upgrade
 
@@ -208,6 +208,17 @@ class Stack:
             "DATABASE_URL": database_url,
             "KIE_BASE_URL": sandbox,
             "KIE_API_KEY": self._secrets.kie_api_key,
+            "FAL_QUEUE_URL": f"{sandbox}/fal",
+            "FAL_JWKS_URL": f"{sandbox}/fal/.well-known/jwks.json",
+            "FAL_KEY": self._secrets.kie_api_key,
+            "REPLICATE_BASE_URL": f"{sandbox}/replicate/v1",
+            "REPLICATE_API_TOKEN": self._secrets.kie_api_key,
+            "REPLICATE_OWNER": ACCOUNT,
+            "RUNPOD_BASE_URL": f"{sandbox}/runpod/v2",
+            "RUNPOD_API_KEY": self._secrets.kie_api_key,
+            "HF_ENDPOINT": f"{sandbox}/hf",
+            "HUGGINGFACE_API_TOKEN": self._secrets.kie_api_key,
+            "HUGGINGFACE_USERNAME": ACCOUNT,
             "KIE_CALLBACK_SECRET": self._secrets.kie_callback_secret,
             "FILES_SIGNING_KEY": self._secrets.files_signing_key,
             "PUBLIC_BASE_URL": self._record.url,

@@ -19,6 +19,7 @@ from core.errors import ErrorCategory, ProviderError
 from core.providers.fetch_rules import FetchRefused, FetchRules, RefusalReason, Target, rules_for
 from core.providers.http import USER_AGENT, clean, tls
 from core.providers.registry import result_hosts
+from core.providers.training_registry import weights_hosts
 from core.settings import Settings
 
 MAX_REDIRECTS = 5
@@ -279,4 +280,5 @@ def _named_errors(host: str) -> Iterator[None]:
 def from_settings(settings: Settings) -> Fetcher:
     """The fetcher for the providers' result hosts, ALLOWED_FETCH_HOSTS and, in the local profile, the
     sandbox. Raises SettingsError for a malformed host."""
-    return Fetcher(rules_for((*result_hosts(), *settings.fetch_hosts), settings.fetch_loopback))
+    hosts = (*result_hosts(), *weights_hosts(), *settings.fetch_hosts)
+    return Fetcher(rules_for(hosts, settings.fetch_loopback))

@@ -13,7 +13,8 @@ from core.settings import current
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m core.sandbox", description="KIE.ai on this machine, with faults to choose from."
+        prog="python -m core.sandbox",
+        description="The outside services on this machine, with faults to choose from.",
     )
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1; 0 takes a free one")
     parser.add_argument(

@@ -13,7 +13,7 @@ import ipaddress
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from core.sandbox.service import Sandbox
@@ -27,6 +27,7 @@ from core.sandbox.tasks import (
     WRONG_SECRET,
     Task,
 )
+from core.sandbox.trainings import Training
 
 AT_ONCE = 32
 TIMEOUT_SECONDS = 15.0
@@ -102,11 +103,16 @@ def forged(body: Mapping[str, object], task_id: str, state: str = "success") -> 
     }
 
 
+# The body and the headers of a training's webhook.
+Writer = Callable[[Training, Owed], tuple[bytes, dict[str, str]]]
+
+
 class Postman:
     """Follows the owed callbacks and, between them, writes the log and settles the finished tasks."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, write: Writer) -> None:
         self._sandbox = sandbox
+        self._write = write
         self._under_way: dict[int, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -158,11 +164,16 @@ class Postman:
     async def send(self, owed: Owed) -> None:
         """One try; its answer goes into the log."""
         store, dials = self._sandbox.store, self._sandbox.dials
-        task = store.task(owed.task)
-        if task is None or task.callback_url is None:
+        if (task := store.task(owed.task)) is not None and task.callback_url is not None:
+            entry = Entry("callback", task=task.id, generation=task.generation, note=owed.says)
+            url, body, signature = self._letter(task, task.callback_url, owed.says)
+            entry.code = int(str(body["code"]))
+            again = await self._post(url, json.dumps(body).encode(), signature, entry)
+        elif (training := store.trainings.get(owed.task)) is not None and training.webhook is not None:
+            entry = Entry("webhook", task=training.id, generation=training.run, note=owed.says)
+            again = await self._post(training.webhook, *self._write(training, owed), entry)
+        else:
             return
-        entry = Entry("callback", task=task.id, generation=task.generation, note=owed.says)
-        again = await self._post(*self._letter(task, task.callback_url, owed.says), entry)
         entry.ms = now_ms() - entry.at
         store.note(entry)
         last = not again or owed.tries + 1 >= dials.callback_attempts
@@ -188,14 +199,14 @@ class Postman:
         signature = signature_headers(named, self._sandbox.hmac_key or "", signed_at) if signs else {}
         return url, body, signature
 
-    async def _post(self, url: str, body: dict[str, object], signature: dict[str, str], entry: Entry) -> bool:
+    async def _post(self, url: str, content: bytes, more: dict[str, str], entry: Entry) -> bool:
         """Whether another try is due."""
         if not callable_url(url):
-            entry.kind, entry.note = "callback_refused", "the sandbox calls http URLs of this machine only"
+            entry.kind = f"{entry.kind}_refused"
+            entry.note = "the sandbox calls http URLs of this machine only"
             return False
-        content = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", "User-Agent": "KIE-Sandbox", **signature}
-        entry.code, entry.bytes = int(str(body["code"])), len(content)
+        headers = {"Content-Type": "application/json", "User-Agent": "KIE-Sandbox", **more}
+        entry.bytes = len(content)
         try:
             entry.status = await post(url, content, headers)
         except (OSError, TimeoutError, ValueError) as error:

@@ -16,13 +16,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from core.sandbox.dials import Dials
-from core.sandbox.fault_table import FAULTS, WORDS, Place
+from core.sandbox.fault import Place
+from core.sandbox.fault_table import FAULTS, WORDS
 from core.sandbox.faults import MARKER_SYNTAX, BadFault, Rule, choose
 from core.sandbox.planting import plant, sample
 from core.sandbox.service import Sandbox
 from core.sandbox.stats import stats
 from core.sandbox.store import Entry, now_ms
 from core.sandbox.tasks import FAILURES, Task
+from core.sandbox.trainings import Failure, Training, told
+from core.sandbox.workshop import Workshop
 
 Switch = StrictBool | StrictInt | StrictFloat | Rule
 _SWITCHES: TypeAdapter[dict[str, Switch]] = TypeAdapter(dict[str, Switch])
@@ -46,8 +49,9 @@ class BadControl(Exception):
 class Control:
     """The control routes of one sandbox."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, workshop: Workshop) -> None:
         self._sandbox = sandbox
+        self._workshop = workshop
 
     def mount(self) -> Mount:
         routes = [
@@ -61,6 +65,9 @@ class Control:
             Route("/forget", _open(self._forget), methods=["POST"]),
             Route("/tasks/{task_id}", _open(self._task), methods=["GET"]),
             Route("/tasks/{task_id}/finish", _open(self._finish), methods=["POST"]),
+            Route("/trainings", _open(self._trainings), methods=["GET"]),
+            Route("/trainings/{training_id}", _open(self._training), methods=["GET"]),
+            Route("/trainings/{training_id}/finish", _open(self._finish_training), methods=["POST"]),
             Route("/store", _open(self._store), methods=["POST"]),
             Route("/log", _open(self._log), methods=["GET"]),
             Route("/stats", _open(self._stats), methods=["GET"]),
@@ -141,6 +148,36 @@ class Control:
         self._sandbox.finish(task, (code, FAILURES.get(code, FAILURES["500"])) if code else None)
         return {"record": self._sandbox.record(self._known(request))}
 
+    async def _trainings(self, request: Request) -> object:
+        """Newest first, those of `run` alone if it is given."""
+        run = request.query_params.get("run")
+        rows = self._sandbox.store.select(
+            "SELECT id, service, kind, run, stage, live FROM trainings WHERE ?1 IS NULL OR run = ?1"
+            " ORDER BY created DESC, rowid DESC LIMIT ?2",
+            (run, LOG_LIMIT),
+        )
+        return {"trainings": [{**row, "live": bool(row["live"])} for row in rows]}
+
+    def _known_training(self, request: Request) -> Training:
+        training = self._sandbox.store.trainings.get(request.path_params["training_id"])
+        if training is None:
+            raise BadControl(f"No training {request.path_params['training_id']}", 404)
+        return training
+
+    async def _training(self, request: Request) -> object:
+        return told(self._known_training(request), now_ms())
+
+    async def _finish_training(self, request: Request) -> object:
+        """End it now; its data is still fetched, and its webhook sent."""
+        one = self._known_training(request)
+        given = await _body(request)
+        if unknown := given.keys() - {"fail"}:
+            raise BadControl(f"Unknown: {', '.join(sorted(unknown))}. Known: fail (the provider's words).")
+        if one.stage.ended:
+            raise BadControl(f"Training {one.id} has already ended", 409)
+        words = given.get("fail")
+        return told(await self._workshop.finish(one.id, Failure(str(words)) if words else None), now_ms())
+
     async def _plant(self, request: Request) -> object:
         try:
             tasks = plant(self._sandbox, await _body(request))
@@ -191,6 +228,7 @@ class Control:
         return stats(self._sandbox, request.query_params.get("generation"))
 
     async def _reset(self, request: Request) -> object:
+        await self._workshop.close()
         self._sandbox.reset()
         return {"reset": True}
 

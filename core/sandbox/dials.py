@@ -16,6 +16,17 @@ class Dials(BaseModel):
     image_seconds: float = Field(default=4.0, ge=0, description="how long an image takes")
     video_seconds: float = Field(default=8.0, ge=0, description="how long a video takes")
     jitter: float = Field(default=0.15, ge=0, lt=1, description="durations vary by this part, up and down")
+    training_seconds: float = Field(default=20.0, ge=0, description="how long a training takes")
+    lora_image_seconds: float = Field(default=3.0, ge=0, description="how long an image by a LoRA takes")
+    pods_linger: bool = Field(
+        default=False, description="a pod that is done stays RUNNING and costs until it is terminated"
+    )
+    weights_bytes: int = Field(
+        default=0, ge=0, le=4_000_000_000, description="weights are about this large, 0 = small ones"
+    )
+    fal_errors: Literal["detail", "errors"] = Field(
+        default="detail", description="the name under which fal lists what is wrong with an input"
+    )
     creates_per_window: int = Field(default=20, ge=0, description="accepted creates per window, 0 = no limit")
     window_seconds: float = Field(default=10.0, gt=0, description="the creates' window")
     reads_per_second: int = Field(default=0, ge=0, description="recordInfo calls per second, 0 = no limit")

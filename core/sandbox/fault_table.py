@@ -1,36 +1,7 @@
 """Every way in which the sandbox misbehaves: one row each, in the words of the person who turns it."""
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Literal
-
-Value = float | int | str | None
-Argument = Literal[
-    "seconds", "number", "status", "code", "word", "url", "bytes", "order", "forgery", "type", ""
-]
-
-
-class Place(StrEnum):
-    """Where a fault strikes. `task` is decided once, when the task is created."""
-
-    CREATE = "create"
-    READ = "read"
-    FILE = "file"
-    STORE = "store"
-    OTHER = "other"
-    TASK = "task"
-
-
-class Group(StrEnum):
-    """Faults that a person looks for in one place."""
-
-    REACHING = "Reaching KIE"
-    SENDING = "Sending a request"
-    MAKING = "What KIE makes of it"
-    CALLBACKS = "Callbacks"
-    FILES = "Fetching the file"
-    OWN = "Our own storage and database"
-
+from core.sandbox.fault import Argument, Fault, Group, Place, Value
+from core.sandbox.training_faults import TRAINING_FAULTS
 
 REQUESTS = (Place.CREATE, Place.READ, Place.FILE, Place.OTHER)
 API = (Place.CREATE, Place.READ, Place.OTHER)
@@ -40,25 +11,6 @@ ORDERS = ("fail_first", "generating_last")
 FORGERIES = ("task", "secret")
 # The arguments that have few values, and those.
 WORDS: dict[str, tuple[str, ...]] = {"order": ORDERS, "forgery": FORGERIES}
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A row of the table.
-
-    `places` are possible, `usual` are meant when none is named. A `sticky` fault with a rate is drawn once
-    a task, any other one at each request.
-    """
-
-    name: str
-    group: Group
-    title: str
-    line: str
-    places: tuple[Place, ...]
-    usual: tuple[Place, ...]
-    argument: Argument = ""
-    default: Value = None
-    sticky: bool = False
 
 
 def _at(
@@ -78,7 +30,7 @@ def _at(
 _G, _P = Group, Place
 _CREATE = (Place.CREATE,)
 
-FAULTS: dict[str, Fault] = {
+KIE_FAULTS: dict[str, Fault] = {
     fault.name: fault
     for fault in (
         Fault(
@@ -345,3 +297,5 @@ FAULTS: dict[str, Fault] = {
         ),
     )
 }
+
+FAULTS: dict[str, Fault] = {**KIE_FAULTS, **TRAINING_FAULTS}

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.sandbox.fault_table import FAULTS, FORGERIES, ORDERS, Fault, Place, Value
+from core.sandbox.fault import ONCE, Fault, Place, Value
+from core.sandbox.fault_table import FAULTS, FORGERIES, ORDERS
 
 MARKER_SYNTAX = "[[fault:NAME]] or [[fault:NAME@PLACE,PLACE=VALUE*TIMES]]"
 _MARKER = re.compile(r"\[\[fault:([^\]]*)\]\]")
@@ -191,7 +192,7 @@ class FaultBook:
 
     def _drawn(self, choice: Choice, subject: str, owner: str, place: Place) -> bool:
         if choice.rate < 1.0:
-            once = FAULTS[choice.fault].sticky or place is Place.TASK
+            once = FAULTS[choice.fault].sticky or place in ONCE
             turn = "" if once else str(next(self._draws))
             if chance(f"{self.salt}:{choice.fault}:{subject}:{turn}") >= choice.rate:
                 return False

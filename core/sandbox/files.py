@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from core.sandbox.answers import Dropped, FileAnswer
 from core.sandbox.database import cut_connections
-from core.sandbox.fault_table import Place, Value
+from core.sandbox.fault import Place, Value
 from core.sandbox.pictures import CONTENT_TYPES, MOST_BYTES, Source
 from core.sandbox.service import Sandbox
 from core.sandbox.store import Entry, now_ms
@@ -79,10 +79,10 @@ class Files:
             "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT",
         }
         size = source.size // 2 if "short_file_ok" in struck else source.size
-        span = _span(request.headers.get("range"), size)
-        if span is None:
+        found = span(request.headers.get("range"), size)
+        if found is None:
             return Response(status_code=416, headers={"content-range": f"bytes */{size}"})
-        start, stop, status = span
+        start, stop, status = found
         if status == 206:
             headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
         return FileAnswer(
@@ -137,7 +137,7 @@ def _error(status: int) -> Response:
     return Response(_XML.format(code=code, message=message), status_code=status, media_type="application/xml")
 
 
-def _span(header: str | None, size: int) -> tuple[int, int, int] | None:
+def span(header: str | None, size: int) -> tuple[int, int, int] | None:
     """(start, stop, status) of one Range, None if unsatisfiable; a header not understood is ignored."""
     match = _RANGE.fullmatch(header or "")
     if match is None or not (match[1] or match[2]):

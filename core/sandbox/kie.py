@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from core.sandbox.answers import Dropped
 from core.sandbox.callbacks import Postman
-from core.sandbox.fault_table import Place, Value
+from core.sandbox.fault import Place, Value
 from core.sandbox.faults import BadFault, Choice, markers
 from core.sandbox.models import MODELS, Model
 from core.sandbox.service import Sandbox

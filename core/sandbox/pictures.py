@@ -7,8 +7,8 @@ import asyncio
 import hashlib
 import random
 import threading
-from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -140,23 +140,32 @@ class Pictures:
         """The file `name` of a finished task."""
         if task.model.kind == "video":
             return Whole(_video(task.given.get("aspect_ratio", "16:9")))
+        prompt = str(task.given["prompt"])
+        return await self.rendered(
+            name,
+            seed=f"{name}:{prompt}",
+            prompt=prompt,
+            size=frame_size(task.given),
+            extension=task.model.extension,
+        )
+
+    async def rendered(
+        self, name: str, *, seed: str, prompt: str, size: tuple[int, int], extension: str
+    ) -> Source:
+        """The picture of that seed and prompt, kept under `name`."""
         path = self._folder / name
         if path.exists():
             return Whole(path.read_bytes())
         waiting = self._under_way.get(name)
         if waiting is None:
-            waiting = asyncio.ensure_future(asyncio.to_thread(self._render, task, name))
+            work = partial(render, seed=seed, prompt=prompt, size=size, extension=extension)
+            waiting = asyncio.ensure_future(asyncio.to_thread(self._keep, name, work))
             self._under_way[name] = waiting
             waiting.add_done_callback(lambda _: self._under_way.pop(name, None))
         return Whole(await asyncio.shield(waiting))
 
-    def _render(self, task: Task, name: str) -> bytes:
-        content = render(
-            seed=f"{name}:{task.given['prompt']}",
-            prompt=str(task.given["prompt"]),
-            size=frame_size(task.given),
-            extension=task.model.extension,
-        )
+    def _keep(self, name: str, work: Callable[[], bytes]) -> bytes:
+        content = work()
         with self._folder_in_use:
             self._evict()
             part = self._folder / f"{name}.part"

@@ -10,6 +10,8 @@ from core.settings import LOOPBACK, ROOT, Settings
 
 KEY_PREFIX = "sandbox-"
 DEFAULT_KEY = "sandbox-local-key"
+# Whose key it is at the sandbox's Replicate and Hugging Face.
+ACCOUNT = "studio-ops"
 
 
 class OutsideServices(BaseSettings):
@@ -23,10 +25,15 @@ class OutsideServices(BaseSettings):
     next_public_supabase_url: SecretStr | None = None
     vite_supabase_url: SecretStr | None = None
     supabase_service_role_key: SecretStr | None = None
+    fal_queue_url: SecretStr | None = None
+    fal_jwks_url: SecretStr | None = None
     fal_key: SecretStr | None = None
     fal_api_key: SecretStr | None = None
+    replicate_base_url: SecretStr | None = None
     replicate_api_token: SecretStr | None = None
+    runpod_base_url: SecretStr | None = None
     runpod_api_key: SecretStr | None = None
+    hf_endpoint: SecretStr | None = None
     huggingface_api_token: SecretStr | None = None
     cloudflare_r2_endpoint: SecretStr | None = None
     cloudflare_r2_secret_access_key: SecretStr | None = None

@@ -20,10 +20,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from core.errors import SettingsError
 from core.sandbox.callbacks import Postman
 from core.sandbox.control import Control
+from core.sandbox.fal import Fal
 from core.sandbox.files import Files
+from core.sandbox.hugging_face import HuggingFace
 from core.sandbox.kie import Kie
+from core.sandbox.replicate import Replicate
+from core.sandbox.runpod import RunPod
 from core.sandbox.safety import DEFAULT_KEY
 from core.sandbox.service import Sandbox
+from core.sandbox.workshop import Workshop
 
 HOST = "127.0.0.1"
 START_SECONDS = 15.0
@@ -54,12 +59,18 @@ async def _health(request: Request) -> JSONResponse:
 
 
 def _app(sandbox: Sandbox) -> Starlette:
-    postman = Postman(sandbox)
+    workshop = Workshop(sandbox)
+    fal = Fal(sandbox, workshop)
+    replicate = Replicate(sandbox, workshop)
+    writers = {"fal": fal.letter, "replicate": replicate.letter}
+    postman = Postman(sandbox, lambda one, owed: writers[one.service](one, owed.says))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        workshop.resume()
         running = asyncio.create_task(postman.run())
         yield
+        await workshop.close()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         sandbox.close()
@@ -67,7 +78,11 @@ def _app(sandbox: Sandbox) -> Starlette:
     routes = [
         *Kie(sandbox, postman).routes(),
         *Files(sandbox).routes(),
-        Control(sandbox).mount(),
+        *fal.routes(),
+        *replicate.routes(),
+        *RunPod(sandbox, workshop).routes(),
+        *HuggingFace(sandbox).routes(),
+        Control(sandbox, workshop).mount(),
         Route("/health", _health, methods=["GET"]),
     ]
     return Starlette(routes=routes, lifespan=lifespan)

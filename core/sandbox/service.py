@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.sandbox.dials import Dials
-from core.sandbox.fault_table import Place, Value
+from core.sandbox.fault import Place, Value
 from core.sandbox.faults import Choice, FaultBook, Rule, chance, rule_choices
 from core.sandbox.models import MODELS
 from core.sandbox.pictures import Pictures

@@ -3,7 +3,7 @@
 from typing import Any
 
 from core.sandbox.service import Sandbox
-from core.sandbox.store import now_ms
+from core.sandbox.store import Store, now_ms
 
 _REQUESTS = """
 SELECT kind, count(*) AS requests,
@@ -25,6 +25,15 @@ FROM tasks
 _PAID = """
 SELECT generation, count(*) AS paid FROM tasks
 WHERE ?1 IS NULL OR generation = ?1 GROUP BY generation ORDER BY min(created)
+"""
+_TRAININGS = """
+SELECT service, kind, count(*) AS paid, sum(live) AS living, sum(stage = 'cancelled') AS cancelled,
+       sum(stage = 'succeeded') AS succeeded
+FROM trainings GROUP BY service, kind
+"""
+_RUNS = """
+SELECT run, count(*) AS paid FROM trainings
+WHERE run IS NOT NULL AND kind = 'training' GROUP BY run ORDER BY min(created)
 """
 
 
@@ -51,4 +60,26 @@ def stats(sandbox: Sandbox, generation: str | None = None) -> dict[str, Any]:
         "paid_by_generation": paid,
         "paid_without_generation": anonymous,
         "paid_more_than_once": [name for name, times in paid.items() if times > 1],
+        "trainings": _trainings(store),
+    }
+
+
+def _trainings(store: Store) -> dict[str, Any]:
+    """Paid submissions, living ones and cancelled ones by service; paid ones by the caller's own run.
+
+    Images by a LoRA stand under `images`, since a run has several.
+    """
+    rows = store.select(_TRAININGS)
+    found: dict[str, dict[str, int]] = {"paid": {}, "living": {}, "cancelled": {}, "succeeded": {}}
+    for row in rows:
+        for count in found:
+            if row["kind"] == "training" and row[count]:
+                found[count][row["service"]] = row[count]
+    runs = {row["run"]: row["paid"] for row in store.select(_RUNS)}
+    return {
+        **found,
+        "pods_alive": store.trainings.pods_alive(),
+        "images": sum(row["paid"] for row in rows if row["kind"] == "image"),
+        "paid_by_run": runs,
+        "paid_more_than_once": [run for run, times in runs.items() if times > 1],
     }

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from core.sandbox.dials import Dials
-from core.sandbox.fault_table import Place
+from core.sandbox.fault import Place
 from core.sandbox.faults import Choice, Rule
 from core.sandbox.tasks import Task, Word
+from core.sandbox.training_store import TrainingStore
 
 START_CREDITS = 100_000.0
 
@@ -80,9 +81,12 @@ class Store:
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.executescript(_SCHEMA)
         self._add_what_is_missing()
+        self.trainings = TrainingStore(self._db, self._transaction)
         self._buffer: list[Entry] = []
         self._balance: float = self._load("balance", START_CREDITS)
         self.salt: str = self._load("salt", None) or self._save("salt", secrets.token_hex(8))
+        # What webhooks are signed with; a key of fal's, and Replicate's secret, are made from it.
+        self.signing: str = self._load("signing", None) or self._save("signing", secrets.token_hex(32))
 
     def _add_what_is_missing(self) -> None:
         """A folder of an earlier version has no word on what a callback says."""
@@ -321,7 +325,7 @@ class Store:
         """Forget tasks, callbacks, log and counts; dials, rules and salt stay."""
         self._buffer.clear()
         with self._transaction():
-            for table in ("tasks", "callbacks", "log", "uses"):
+            for table in ("tasks", "trainings", "things", "callbacks", "log", "uses"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own table names
             self._save("balance", START_CREDITS)
         self._balance = START_CREDITS

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from core.sandbox.fault_table import Value
+from core.sandbox.fault import Value
 from core.sandbox.faults import Choice
 from core.sandbox.models import MODELS, Model
 

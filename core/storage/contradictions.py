@@ -46,6 +46,8 @@ def _unused(settings: Settings) -> Iterator[Contradiction]:
         ("supabase", "SUPABASE_SERVICE_ROLE_KEY"),
         ("r2", "CLOUDFLARE_R2_SECRET_ACCESS_KEY"),
     ):
+        if backend == "r2" and settings.zips_to_r2:
+            continue
         if settings.storage_backend != backend and _is_set(settings, name):
             yield Contradiction(
                 "STORAGE_BACKEND",

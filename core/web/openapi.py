@@ -36,6 +36,12 @@ CALLBACK_BODY = {
     },
 }
 
+WEBHOOK_BODY = {
+    "required": True,
+    "description": "What the provider posts; only its signature and its id are used.",
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
+
 
 class Fault(BaseModel):
     """What went wrong: `code` for machines, `message` for people, `request_id` for the log."""

@@ -5,7 +5,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from core.version import VERSION
-from core.web import answers, export, files, health, kie, metrics, openapi
+from core.web import answers, export, files, health, image_proxy, kie, metrics, openapi, webhooks
 from core.web.headers import LocalHosts, SecurityHeaders
 
 api = FastAPI(
@@ -21,10 +21,12 @@ answers.install(api)
 api.include_router(health.router)
 api.include_router(kie.router)
 api.include_router(export.router)
+api.include_router(image_proxy.router)
+api.include_router(webhooks.router)
 
 openapi.install(api)
 
 # The pages' server would answer 200 with a page to whatever is not ours.
 _NOT_OURS = [Route("/api", answers.NothingHere())]
-ROUTES: list[BaseRoute] = [Mount("/api", api), *files.routes, *metrics.routes, *_NOT_OURS]
+ROUTES: list[BaseRoute] = [*webhooks.routes, Mount("/api", api), *files.routes, *metrics.routes, *_NOT_OURS]
 MIDDLEWARE: list[Middleware] = [Middleware(SecurityHeaders), Middleware(LocalHosts)]

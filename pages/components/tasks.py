@@ -12,8 +12,11 @@ from core.alerts import views as alerts_views
 from core.alerts.models import Alert
 from core.deliveries import views
 from core.deliveries.models import Generation
+from core.trainings import views as trainings_views
+from core.trainings.models import RunState
+from core.trainings.views import Filter, Row
 from core.work import runs
-from pages.components import alerts, banner, failures, formats, generation_facts, times
+from pages.components import alerts, banner, failures, formats, generation_facts, times, training_words
 from pages.components.look import folded_html
 from pages.components.states import Tone, icon_html, look_of
 
@@ -46,6 +49,7 @@ def gather(actor: Actor, now: datetime, zone: tzinfo) -> Sequence[Task]:
     return [
         *(_of_alert(alert, now, zone) for alert in alerts_views.waiting(actor) if alert.kind not in told),
         *(_of_job(job, now, zone) for job in failing),
+        *(_of_training(row, now, zone) for row in _trainings(actor, now)),
         *(_of_delivery(generation, now, zone) for generation in deliveries),
     ]
 
@@ -82,6 +86,27 @@ def _of_job(job: dict[str, object], now: datetime, zone: tzinfo) -> Task:
         icon="event_busy",
         headline=f"The job “{job['job']}” fails",
         detail_html=f"Failed {when} and has not succeeded since. The next slot tries it again.{words}",
+    )
+
+
+def _trainings(actor: Actor, now: datetime) -> Sequence[Row]:
+    wanted = Filter(states=frozenset({RunState.AWAITING_VERDICT, RunState.NEEDS_ATTENTION}))
+    return trainings_views.runs(actor, wanted, now, limit=SHOWN).rows
+
+
+def _of_training(row: Row, now: datetime, zone: tzinfo) -> Task:
+    state = training_words.look_of(row)
+    launched = times.ago_html(row.launched_at, now, zone)
+    where, why = escape(training_words.trainer(row.trainer)), escape(row.error or state.means)
+    said = f"{where} · launched {launched} · {why}"
+    return Task(
+        tone=state.tone,
+        icon=state.icon,
+        headline=f"{state.word}: {training_words.named(row)}",
+        detail_html=f'<div class="so-clamp">{said}</div>',
+        button="Open",
+        page="training_runs.py",
+        query={"run": str(row.id)},
     )
 
 

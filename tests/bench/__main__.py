@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("move", "deliver", "callback", "poll", "health", "pages", "start")
+NAMES = ("move", "deliver", "callback", "poll", "health", "pages", "start", "zip")
 
 
 def main(argv: list[str]) -> int:

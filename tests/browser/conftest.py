@@ -60,8 +60,13 @@ class Product:
         url = f"{self.sandbox_url}/_sandbox/tasks/{task_id}/finish"
         httpx.post(url, json={}, headers={"X-Sandbox": "1"}).raise_for_status()
 
+    def faults(self, **switches: Any) -> None:
+        """Have the sandbox fail in these ways, and in no other."""
+        url = f"{self.sandbox_url}/_sandbox/faults"
+        httpx.put(url, json=switches, headers={"X-Sandbox": "1"}).raise_for_status()
+
     def pace(self, **seconds: float) -> None:
-        """How long the sandbox takes for an image and a video."""
+        """How long the sandbox takes for an image, a video, a training."""
         url = f"{self.sandbox_url}/_sandbox/settings"
         httpx.put(url, json=seconds, headers={"X-Sandbox": "1"}).raise_for_status()
 

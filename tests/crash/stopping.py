@@ -24,9 +24,12 @@ from uuid import UUID
 
 from core import database
 from core.deliveries import following, moving, sending, service, tools
+from core.providers.fal import FalTrainer
 from core.providers.kie import KieClient
 from core.settings import Settings
 from core.storage.objects import LocalUpload
+from core.trainings import dataset, storing, validating
+from core.trainings import moving as training_moving
 from core.work import runs
 from tests.crash.steps import ANY, STOOD_STILL, UNDER_WAY_S
 
@@ -77,6 +80,12 @@ PLACES = {
     "callback arrives": Place(service, "receive_callback", before=True),
     "callback recorded": Place(service, "receive_callback"),
     "slot claimed": Place(runs, "claim_slot"),
+    # A training's; one process works on one run there, so that they halt at ANY.
+    "zip in place": Place(dataset, "build_zip"),
+    "training accepted": Place(FalTrainer, "submit"),
+    "weights in place": Place(storing, "_keep"),
+    "pictures shown": Place(validating, "_show", before=True),
+    "completing": Place(training_moving, "over", before=True),
 }
 
 

@@ -14,11 +14,13 @@ from starlette.applications import Starlette
 
 from core import settings
 from core.deliveries import tools
+from core.trainings import tools as training_tools
 from core.web import files
 from core.web.routes import ROUTES
 from jobs.__main__ import main
 from tests.conftest import CALLBACK_SECRET, SANDBOX_KEY, Sandbox, free_port
 from tests.database.shared import shared_database
+from tests.journeys.training_world import Trainings
 from tests.journeys.world import Said, World, until
 
 OPS_KEY = "ops-key-of-the-tests"
@@ -38,6 +40,16 @@ _EMPTIED = (
     "procrastinate_jobs",
     "procrastinate_workers",
     "alerts",
+    "training_calls",
+    "training_stages",
+    "training_log",
+    "training_events",
+    "training_webhooks",
+    "training_images",
+    "training_zips",
+    "lora_training_jobs",
+    "user_training_limits",
+    "budget_totals",
 )
 
 
@@ -54,9 +66,10 @@ def _serve(port: int) -> tuple[uvicorn.Server, threading.Thread]:
 
 def _forget_settings() -> None:
     """Let the next use read the environment anew."""
-    if tools.current.cache_info().currsize:
-        tools.current().close()
-    for cached in (settings.current, tools.current, files._configured):
+    for made in (tools.current, training_tools.current):
+        if made.cache_info().currsize:
+            made().close()
+    for cached in (settings.current, tools.current, training_tools.current, files._configured):
         cached.cache_clear()
 
 
@@ -113,6 +126,14 @@ def world(web: httpx.Client, sandbox: Sandbox, product: dict[str, str]) -> World
     for path in found.files():
         path.unlink()
     return found
+
+
+@pytest.fixture
+def trainings(world: World) -> Trainings:
+    """The same product without a training but the LoRAs of earlier tests, which nothing can delete."""
+    world.sandbox.put("settings", training_seconds=0.3, lora_image_seconds=0.1)
+    world.sql("UPDATE lora_models SET name = id::text, creator_key = NULL, training_status = 'failed'")
+    return Trainings(world)
 
 
 @pytest.fixture

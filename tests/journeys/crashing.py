@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.deliveries.tools import Tools
+from core.trainings import tools as trainings
 
 
 class Killed(BaseException):
@@ -39,12 +40,12 @@ class Fuse:
 class _Fused:
     """An object of the outside whose every method may be the last thing that the process does."""
 
-    def __init__(self, inner: Any, fuse: Fuse) -> None:
-        self._inner, self._fuse = inner, fuse
+    def __init__(self, inner: Any, fuse: Fuse, spare: frozenset[str] = frozenset()) -> None:
+        self._inner, self._fuse, self._spare = inner, fuse, spare
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        if not callable(found):
+        if not callable(found) or name in self._spare:
             return found
 
         def called(*args: Any, **kwargs: Any) -> Any:
@@ -65,3 +66,14 @@ def fused(tools: Tools, fuse: Fuse) -> Tools:
         name: _Fused(getattr(tools, name), fuse) for name in ("kie", "fetch", "storage")
     }
     return replace(tools, **outside)
+
+
+def fused_trainings(
+    tools: trainings.Tools, fuse: Fuse, spare: frozenset[str] = frozenset()
+) -> trainings.Tools:
+    """The same for trainings; the methods named in `spare` are no place to die at."""
+    outside: dict[str, Any] = {
+        name: _Fused(getattr(tools, name), fuse, spare) for name in ("images", "fetch", "storage")
+    }
+    trainers: Any = {name: _Fused(trainer, fuse, spare) for name, trainer in tools.trainers.items()}
+    return replace(tools, trainers=trainers, **outside)

@@ -25,6 +25,7 @@ CALLS: dict[str, Call] = {
     "debug of one": lambda web: web.get("/api/debug/kie", params={"taskId": "task_1"}),
     "deep health": lambda web: web.get("/api/health", params={"deep": "1"}),
     "metrics": lambda web: web.get("/metrics"),
+    "image proxy": lambda web: web.get("/api/image-proxy", params={"url": "https://example.com/a.jpg"}),
 }
 
 
@@ -193,6 +194,10 @@ def test_the_api_describes_itself(world: World) -> None:
         "/kie/sync",
         "/debug/kie",
         "/deliveries.csv",
+        "/image-proxy",
+        "/fal/webhook",
+        "/replicate/webhook",
+        "/trainings/{call_id}/progress",
     }
     assert described["servers"] == [{"url": "/api"}]
 

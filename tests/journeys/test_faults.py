@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from core.sandbox.fault_table import FAULTS
+from core.sandbox.fault_table import KIE_FAULTS
 from tests.journeys.world import World, until
 
 
@@ -91,7 +91,7 @@ def test_every_fault_has_a_journey() -> None:
     named = {case.marker.partition("@")[0].partition("=")[0].partition("*")[0] for case in SURVIVED}
     alone = {"callback_late", "unknown_state", "stuck", "empty_result", "provider_fail", "redirect_private"}
     alone |= {"callback_unsigned", "callback_replayed", "database_cut"}  # test_faults_own.py
-    assert named | alone == set(FAULTS)
+    assert named | alone == set(KIE_FAULTS)
     assert not named & alone
 
 

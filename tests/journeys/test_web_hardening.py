@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx
 import pytest
@@ -177,6 +178,30 @@ DOCUMENTED: dict[str, tuple[str, str, int, Callable[[World], httpx.Response]]] =
         404,
         lambda world: world.callback(None, success("task_unknown")),
     ),
+    "refused host": (
+        "/image-proxy",
+        "get",
+        400,
+        lambda world: world.web.get("/api/image-proxy", params={"url": "https://example.com/a.jpg"}),
+    ),
+    "unsigned webhook": (
+        "/fal/webhook",
+        "post",
+        401,
+        lambda world: world.web.post("/api/fal/webhook", json={"request_id": "1"}),
+    ),
+    "odd webhook": (
+        "/replicate/webhook",
+        "post",
+        400,
+        lambda world: world.web.post("/api/replicate/webhook", params={"run": "x"}, json={}),
+    ),
+    "unsigned progress": (
+        "/trainings/{call_id}/progress",
+        "put",
+        401,
+        lambda world: world.web.put(f"/api/trainings/{UUID(int=1)}/progress", params={"sig": "x"}, json={}),
+    ),
     "odd flag": ("/health", "get", 400, lambda world: world.web.get("/api/health", params={"deep": "maybe"})),
 }
 
@@ -211,6 +236,10 @@ def test_the_document_promises_nothing_that_is_not_so(world: World) -> None:
         "/kie/callback": [None],
         "/health": [[{}, *either]],
         "/deliveries.csv": [[{}, *either]],
+        "/image-proxy": [either],
+        "/fal/webhook": [None],
+        "/replicate/webhook": [None],
+        "/trainings/{call_id}/progress": [None],
     }
     callback = document["paths"]["/kie/callback"]["post"]
     assert [one["name"] for one in callback["parameters"]] == ["secret", "generation"]

@@ -8,6 +8,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.settings import ROOT
+from core.trainings import tools as training_tools
+from tests.conftest import Sandbox
 
 NAVIGATION = str(ROOT / "pages" / "navigation.py")
 
@@ -53,3 +55,14 @@ def failures_of(app: AppTest) -> list[str]:
     """Error boxes and uncaught exceptions."""
     boxes = [str(element.value) for element in app.html if "Error id" in str(element.value)]
     return boxes + [str(error.value) for error in app.exception]
+
+
+@pytest.fixture
+def trainings(local_settings: dict[str, str], sandbox: Sandbox) -> Iterator[None]:
+    """The tools of trainings, made from this test's settings."""
+    current = training_tools.current
+    current.cache_clear()
+    yield
+    if current.cache_info().currsize:
+        current().close()
+    current.cache_clear()

@@ -8,8 +8,9 @@ import psycopg
 from core import settings
 from core.alerts import service as alerts
 from core.deliveries.models import DeliveryState
+from core.trainings.models import RunState, Stage
 from pages.components import panels
-from tests.pages import seeding
+from tests.pages import seeding, training_seeds
 from tests.pages.conftest import OpenPage, failures_of, html_of
 
 
@@ -150,3 +151,19 @@ def test_what_runs_never_tells_a_secret(local_settings: dict[str, str]) -> None:
     password = local_settings["DATABASE_URL"].split("://")[1].split("@")[0].split(":")[1]
     assert password not in told
     assert "sandbox in place of KIE" in told
+
+
+def test_trainings_have_their_panel_and_their_tasks(
+    open_page: OpenPage, trainings: None, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.alive(connection)
+    seeding.insert(connection, seeding.Row(DeliveryState.DELIVERED, "success"))
+    run = training_seeds.launched()
+    training_seeds.stands(connection, run, RunState.AWAITING_VERDICT, Stage.VALIDATION)
+    app = open_page()
+    assert not failures_of(app)
+    said = html_of(app)
+    assert "Waits for your verdict: Ada of the lighthouse (by Local operator)" in said
+    assert "last 7 days" in said
+    app.button(key="so-to-trainings").click().run()
+    assert "Needs a person" in html_of(app)

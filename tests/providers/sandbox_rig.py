@@ -40,6 +40,7 @@ class Rig:
     def reset(self) -> None:
         self.control.post("/reset").raise_for_status()
         self.set(image_seconds=0, video_seconds=0, creates_per_window=0)
+        self.set(training_seconds=0, lora_image_seconds=0)
 
     def set(self, **dials: Any) -> None:
         self.control.put("/settings", json=dials).raise_for_status()

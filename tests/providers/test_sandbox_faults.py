@@ -9,7 +9,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from core.sandbox.fault_table import FAULTS
+from core.sandbox.fault_table import KIE_FAULTS
 from tests.providers.callback_checks import CHECKS as OTHER_CHECKS
 from tests.providers.sandbox_rig import Check, Rig, receiver, registrar, rig, until
 
@@ -278,7 +278,7 @@ def _file_size(kie: Rig) -> None:
     assert Image.open(io.BytesIO(answer.content)).format == "JPEG"
 
 
-@pytest.mark.parametrize("name", list(FAULTS))
+@pytest.mark.parametrize("name", list(KIE_FAULTS))
 def test_a_fault_does_what_its_line_says(kie: Rig, name: str) -> None:
     CHECKS[name](kie)
 

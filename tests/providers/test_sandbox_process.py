@@ -17,6 +17,7 @@ import pytest
 from core.sandbox.server import Site, running
 from core.settings import ROOT
 from tests.providers.sandbox_rig import Rig, receiver, rig, until
+from tests.providers.training_rig import RUN, shelf
 
 
 def _spawn(data_dir: Path, port: int = 0, **environment: str) -> subprocess.Popen[str]:
@@ -72,6 +73,26 @@ def test_tasks_counts_and_owed_callbacks_survive_a_kill(tmp_path: Path) -> None:
             assert (first, _download(kie, done)) == ("broken off", "whole")
             until(lambda: kie.log(kind="callback"))
     assert web.paths == ["/api/kie/callback?generation=g1"]
+
+
+def test_trainings_survive_a_kill_and_their_work_is_done_after_it(tmp_path: Path) -> None:
+    with shelf() as files, receiver() as web:
+        with process(tmp_path) as (kie, _):
+            kie.set(training_seconds=1.2, jitter=0)
+            port = urlsplit(kie.url).port or 0
+            kie.kie.headers["Authorization"] = "Key sandbox-local-key"
+            body = {"images_data_url": files.zip(), "steps": 200}
+            app, hook = "/fal/fal-ai/flux-lora-fast-training", f"{web.url}?run={RUN}"
+            sent = kie.kie.post(app, json=body, params={"fal_webhook": hook}).json()
+            keys = kie.kie.get("/fal/.well-known/jwks.json").json()
+        assert web.bodies == []
+        with process(tmp_path, port) as (kie, _):
+            assert kie.stats()["trainings"]["paid_by_run"] == {RUN: 1}
+            until(lambda: web.bodies)
+            kie.kie.headers["Authorization"] = "Key sandbox-local-key"
+            assert kie.kie.get(sent["status_url"]).json()["status"] == "COMPLETED"
+            assert kie.kie.get("/fal/.well-known/jwks.json").json() == keys
+    assert files.asked
 
 
 def _download(kie: Rig, task_id: str) -> str:

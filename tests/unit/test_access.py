@@ -14,6 +14,8 @@ MAY = {
     Action.DEBUG_GENERATION: {"support", "product", "operations", "admin"},
     Action.REHEARSE: {"operations", "admin"},
     Action.ACKNOWLEDGE_ALERT: {"support", "operations", "admin"},
+    Action.LAUNCH_TRAINING: {"product", "operations", "admin"},
+    Action.STEER_TRAINING: {"product", "operations", "admin"},
 }
 
 

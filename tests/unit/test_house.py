@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("core.web", "core.local"),
     ("core.diagnosis", "core.rehearsal"),
     ("core.alerts",),
-    ("core.deliveries",),
+    ("core.deliveries", "core.trainings"),
     ("core.budget",),
     ("core.upgrade", "core.usage"),
     ("core.providers", "core.storage", "core.work", "core.audit", "core.access"),
@@ -192,8 +192,8 @@ def test_every_named_query_is_used() -> None:
 def test_every_job_is_scheduled() -> None:
     modules = {path.stem for path in (ROOT / "jobs").glob("*.py")}
     machinery = {"__init__", "__main__", "clock", "worker", "schedule"}
-    # queued by a delivery or live traffic; typed by a person
-    on_demand = {"deliver", "rehearse", "migrate", "doctor"}
+    # queued by a delivery, a training or live traffic; typed by a person
+    on_demand = {"deliver", "train", "rehearse", "migrate", "doctor"}
     assert set(JOBS) == modules - machinery - on_demand
     for name, job in JOBS.items():
         assert job.run is importlib.import_module(f"jobs.{name}").run

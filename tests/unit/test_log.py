@@ -15,6 +15,11 @@ from core import log
 MASKED = [
     ("a callback URL", "https://x/api/kie/callback?secret=hunter2&generation=1", "hunter2"),
     ("a signed link", "/files/a/b.jpg?sig=hunter2", "hunter2"),
+    (
+        "an S3 link",
+        "https://x.r2.cloudflarestorage.com/a.zip?X-Amz-Date=1&X-Amz-Signature=hunter2",
+        "hunter2",
+    ),
     ("an encoded URL", "https://q/?fal_webhook=https%3A%2F%2Fx%2F%3Fsecret%3Dhunter2%26a%3D1", "hunter2"),
     ("a key in a query", "GET /api?api_key=hunter2 HTTP/1.1", "hunter2"),
     ("a bearer", "Authorization: Bearer abcdef0123456789", "abcdef0123456789"),

@@ -65,7 +65,30 @@ def test_the_data_folder_is_absolute(data_dir: str, path: Path) -> None:
     assert load({"STUDIO_OPS_DATA_DIR": data_dir}).data_path == path
 
 
+def test_the_local_stacks_services_are_the_sandboxs_with_its_key() -> None:
+    found = load({**LOCAL, "KIE_API_KEY": "sandbox-key"})
+    assert found.fal_queue_url == "http://127.0.0.1:9010/fal"
+    assert found.fal_jwks_url == "http://127.0.0.1:9010/fal/.well-known/jwks.json"
+    assert found.replicate_base_url == "http://127.0.0.1:9010/replicate/v1"
+    assert found.runpod_base_url == "http://127.0.0.1:9010/runpod/v2"
+    assert found.hf_endpoint == "http://127.0.0.1:9010/hf"
+    keys = ("FAL_KEY", "REPLICATE_API_TOKEN", "RUNPOD_API_KEY", "HUGGINGFACE_API_TOKEN")
+    assert {found.require(name) for name in keys} == {"sandbox-key"}
+    assert load({**LOCAL, "KIE_API_KEY": "k", "FAL_KEY": "other"}).require("FAL_KEY") == "other"
+    assert not load({**LOCAL}).has("FAL_KEY")
+
+
+def test_elsewhere_the_services_are_the_real_ones() -> None:
+    found = load({"DATABASE_URL": "postgresql://u@db.example.com/x", "KIE_API_KEY": "k"})
+    assert found.fal_queue_url == "https://queue.fal.run"
+    assert found.runpod_base_url == "https://api.runpod.io/v2"
+    assert found.hf_endpoint == "https://huggingface.co"
+    assert not found.has("FAL_KEY")
+    assert found.default_trainer == "fal"
+
+
 def test_the_companys_other_names_are_read() -> None:
+    assert load({"FAL_API_KEY": "k"}).require("FAL_KEY") == "k"
     assert load({"NEXT_PUBLIC_BASE_URL": "https://a.example.com"}).public_base_url == "https://a.example.com"
     same = {"NEXT_PUBLIC_BASE_URL": "https://a.example.com", "PUBLIC_BASE_URL": "https://a.example.com"}
     assert load(same).public_base_url == "https://a.example.com"
@@ -88,6 +111,26 @@ REFUSED = [
         "a local stack with a far database",
         {**LOCAL, "DATABASE_URL": "postgresql://u:secret-password@db.example.com/x"},
         "DATABASE_URL must point at this machine",
+    ),
+    *(
+        (
+            f"a local stack with the real {name}",
+            {**LOCAL, name: "https://api.example.com/v1"},
+            f"{name} must point at this machine",
+        )
+        for name in ("FAL_QUEUE_URL", "FAL_JWKS_URL", "REPLICATE_BASE_URL", "RUNPOD_BASE_URL", "HF_ENDPOINT")
+    ),
+    (
+        "a key in the open",
+        {"FAL_QUEUE_URL": "http://queue.fal.run"},
+        "FAL_QUEUE_URL must be a URL such as https://queue.fal.run",
+    ),
+    ("no URL at all", {"RUNPOD_BASE_URL": "api.runpod.io"}, "RUNPOD_BASE_URL must be a URL"),
+    ("an unknown trainer", {"DEFAULT_TRAINER": "civitai"}, "DEFAULT_TRAINER"),
+    (
+        "two keys for fal",
+        {"FAL_KEY": "secret-password", "FAL_API_KEY": "another"},
+        "FAL_API_KEY and FAL_KEY are both set and differ",
     ),
     (
         "a local stack with the real KIE",
@@ -121,6 +164,16 @@ def test_no_secret_shows_itself() -> None:
     secrets = {
         name: f"hidden-{name}"
         for name in ("OPS_API_KEY", "KIE_API_KEY", "KIE_CALLBACK_SECRET", "FILES_SIGNING_KEY")
+    }
+    secrets |= {
+        name: f"hidden-{name}"
+        for name in (
+            "FAL_KEY",
+            "REPLICATE_API_TOKEN",
+            "REPLICATE_WEBHOOK_SECRET",
+            "RUNPOD_API_KEY",
+            "HUGGINGFACE_API_TOKEN",
+        )
     }
     secrets |= {"SUPABASE_JWT_SECRET": "hidden-jwt", "KIE_WEBHOOK_HMAC_KEY": "hidden-hmac"}
     shown = repr(load({**LOCAL, **secrets})) + str(load({**LOCAL, **secrets}).model_dump())

@@ -2,7 +2,8 @@
 
 import pytest
 
-from core.sandbox.fault_table import FAULTS, METADATA_URL, Place
+from core.sandbox.fault import Place
+from core.sandbox.fault_table import FAULTS, METADATA_URL
 from core.sandbox.faults import BadFault, Choice, FaultBook, Rule, markers, rule_choices
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core.sandbox.fault_table import Value
+from core.sandbox.fault import Value
 from core.sandbox.models import MODELS
 from core.sandbox.tasks import Task, callback_body, generation_of, record, task_of_file
 

@@ -1,0 +1,1 @@
+"""LoRA trainings: from photographs to a published model."""

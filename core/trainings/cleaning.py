@@ -1,0 +1,95 @@
+"""What trainings leave behind: ZIPs after a day, test pictures after a month, pods that belong to nobody."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from core import database, log
+from core.errors import ProviderError
+from core.providers.runpod import RunPodTrainer
+from core.providers.training import Submission
+from core.trainings import dataset, releasing
+from core.trainings.repository import SQL, to_call
+from core.trainings.tools import Tools
+
+ZIPS_KEPT = timedelta(hours=24)
+PICTURES_KEPT = timedelta(days=30)
+WEBHOOKS_KEPT = timedelta(days=90)
+# A pod is nobody's only when its run has had this long to note it.
+POD_GRACE = timedelta(minutes=15)
+BATCH = 200
+
+_log = log.get(__name__)
+
+
+def clean(tools: Tools) -> int:
+    """Take away what is no longer kept; how many files went."""
+    now = tools.clock()
+    gone = _zips(tools) + _pictures(tools)
+    with database.statement() as connection:
+        SQL["prune_webhooks"].run(connection, before=now - WEBHOOKS_KEPT)
+    return gone
+
+
+def _zips(tools: Tools) -> int:
+    now = tools.clock()
+    with database.reading() as connection:
+        rows = SQL["old_zips"].all(connection, before=now - ZIPS_KEPT, limit=BATCH)
+    places = [(row["zip_bucket"], row["zip_path"]) for row in rows]
+    dataset.delete_old_zips(tools.dataset, now, places)
+    with database.transaction() as connection:
+        for row in rows:
+            SQL["forget_zip"].run(connection, id=row["id"], now=now)
+    return len(rows)
+
+
+def _pictures(tools: Tools) -> int:
+    now = tools.clock()
+    with database.reading() as connection:
+        rows = SQL["old_pictures"].all(connection, before=now - PICTURES_KEPT, limit=BATCH)
+    gone = 0
+    for call in map(to_call, rows):
+        assert call.bucket is not None
+        assert call.path is not None
+        gone += tools.storage.delete(call.bucket, call.path)
+        with database.transaction() as connection:
+            SQL["forget_picture"].run(connection, id=call.id)
+            SQL["forget_urls"].run(connection, run_id=call.run_id, now=now)
+    return gone
+
+
+def sweep_orphans(tools: Tools) -> int:
+    """Give back what ended runs may still have at a provider, and end pods that belong to no run of ours."""
+    return releasing.unreleased(tools) + _pods(tools)
+
+
+def _pods(tools: Tools) -> int:
+    """End the pods that bear our mark and belong to no run that goes on."""
+    trainer = tools.trainers.get("runpod")
+    if not isinstance(trainer, RunPodTrainer):
+        return 0
+    try:
+        pods = trainer.pods()
+    except ProviderError as error:
+        _log.warning("training.pods_unknown", error=error.message)
+        return 0
+    ended = 0
+    for pod in pods:
+        young = pod.created_at is None or tools.clock() - pod.created_at < POD_GRACE
+        if pod.run_id is None or young or _is_wanted(pod.id, pod.run_id):
+            continue
+        try:
+            trainer.release(Submission(pod.id))
+        except ProviderError as error:
+            _log.warning("training.orphan_not_ended", pod_id=pod.id, error=error.message)
+            continue
+        ended += 1
+        _log.warning("training.orphan_ended", pod_id=pod.id)
+    return ended
+
+
+def _is_wanted(pod_id: str, call_id: UUID) -> bool:
+    """Whether a run that goes on has the pod, or a call that may still turn out to have begun it."""
+    with database.reading() as connection:
+        known = SQL["known_remotes"].all(connection, provider="runpod", remote_ids=[pod_id])
+        open_calls = SQL["known_calls"].all(connection, ids=[call_id])
+    return any(row["wanted"] for row in known) or (not known and bool(open_calls))

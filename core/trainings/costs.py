@@ -1,0 +1,114 @@
+"""What a run's paid calls cost: reserved at the launch, settled call by call, the rest given back."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from core.budget import prices
+from core.budget import service as budget
+from core.budget.models import CostLine, Reservation
+from core.providers.training import TrainingRecord, TrainingState
+from core.trainings import policy
+from core.trainings.models import Call, Purpose, Run
+from core.trainings.repository import SQL
+
+PICTURES_SERVICE = "flux-lora"
+_STAGE = {Purpose.TRAINING: "training", Purpose.PICTURE: "validation"}
+
+
+def quote(connection: Connection, trainer: str, steps: int, now: datetime) -> prices.Quote:
+    """What a training and its test pictures are expected to cost."""
+    return prices.training_quote(connection, trainer, steps, policy.PICTURES, policy.PICTURE_SIZE, now)
+
+
+def key_of(run_id: object, number: int) -> str:
+    """The name of a run's n-th reservation."""
+    return f"training:{run_id}" if number == 1 else f"training:{run_id}:{number}"
+
+
+def reserve(connection: Connection, run: Run, amount: Decimal, now: datetime) -> str:
+    """Promise money for what a run has ahead once more; its key. Raises BudgetExceeded."""
+    number = run.reservations + 1
+    key = key_of(run.id, number)
+    budget.reserve(connection, reservation(key, amount, run), now)
+    SQL["set_reservation"].run(connection, id=run.id, key=key, quoted_usd=amount, number=number, now=now)
+    return key
+
+
+def reservation(key: str, amount: Decimal, run: Run) -> Reservation:
+    """The reservation of a run as the budget wants it."""
+    return Reservation(
+        source_key=key,
+        amount_usd=amount,
+        provider=run.trainer,
+        service=prices.SERVICES.get(run.trainer, "training"),
+        user_id=run.user_id,
+        lora_model_id=run.lora_id,
+        run_id=run.id,
+        stage="training",
+    )
+
+
+def training_cost(
+    connection: Connection, run: Run, call: Call, record: TrainingRecord | None, now: datetime
+) -> CostLine:
+    """What a training has cost: the provider's own figure where it tells one, else by the table's price."""
+    service = prices.SERVICES[call.provider]
+    price = prices.current(connection, call.provider, service, call.submitted_at or call.created_at)
+    if record is not None and record.cost_usd is not None:
+        quantity, unit, each = Decimal(1), "training", record.cost_usd
+        version = f"{call.provider}, as told"
+    else:
+        quantity = policy.cost_quantity(call, run, record, price.unit, now)
+        rate = (record and record.usd_per_hour) or call.usd_per_hour
+        unit, each = price.unit, rate if price.unit == "hour" and rate else price.unit_usd
+        version = price.version
+    return _line(call, service, quantity, unit, each, version, now)
+
+
+def picture_cost(connection: Connection, call: Call, state: TrainingState, now: datetime) -> CostLine:
+    """What a test picture has cost: one that was not made costs nothing."""
+    price = prices.current(connection, call.provider, PICTURES_SERVICE, call.submitted_at or call.created_at)
+    made = prices.megapixels(*policy.PICTURE_SIZE) if state is TrainingState.SUCCEEDED else 0
+    return _line(call, PICTURES_SERVICE, Decimal(made), price.unit, price.unit_usd, price.version, now)
+
+
+def _line(
+    call: Call, service: str, quantity: Decimal, unit: str, each: Decimal, version: str, now: datetime
+) -> CostLine:
+    return CostLine(
+        source_key=f"training-call:{call.id}",
+        provider=call.provider,
+        service=service,
+        quantity=quantity,
+        unit=unit,
+        unit_price=each,
+        price_version=version,
+        stage=_STAGE[call.purpose],
+        occurred_at=now,
+    )
+
+
+def settle(connection: Connection, run: Run, call: Call, line: CostLine, now: datetime) -> None:
+    """Write what a call cost, once, out of the reservation that it was begun with."""
+    if line.amount_usd <= 0 or call.reservation_key is None:
+        return
+    budget.settle(connection, call.reservation_key, [line], now, close=False)
+    SQL["add_cost"].run(connection, lora_id=run.lora_id, amount=line.amount_usd, now=now)
+
+
+def close(connection: Connection, run: Run, reason: str, now: datetime) -> None:
+    """Give back what is still reserved for a run."""
+    if run.reservation_key is None:
+        return
+    budget.release(connection, run.reservation_key, reason, now)
+    SQL["set_reservation"].run(
+        connection, id=run.id, key=None, quoted_usd=None, number=run.reservations, now=now
+    )
+
+
+def spent(calls: list[Call], reservation_key: str | None) -> Decimal:
+    """What the calls of one reservation have cost so far."""
+    costs = [call.cost_usd for call in calls if call.reservation_key == reservation_key]
+    return sum((cost for cost in costs if cost is not None), Decimal(0))

@@ -1,0 +1,300 @@
+"""Trainings at a glance: what runs, what waits for a person and why, what it costs; then all, by filter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from html import escape
+from uuid import UUID
+
+import streamlit as st
+
+from core.access import Actor
+from core.budget import views as budget
+from core.budget.models import Position
+from core.providers import training_registry
+from core.trainings import views
+from core.trainings.models import RunState
+from core.trainings.views import Counts, Filter, Pod, Row
+from pages.components import chosen_run, errors, formats, keyset_table, look, times
+from pages.components.keyset_table import Slice
+from pages.components.states import icon_html, pill_html
+from pages.components.training_words import look_of, named, named_html, stage_line, time_left, trainer
+
+REFRESH_S = 5
+SHOWN = 8
+TARGET = 0.95
+STATE, PROVIDER, SEARCH = "state", "provider", "search"
+ALL, UNDER_WAY, NEEDS_PERSON = "All", "Under way", "Needs a person"
+COMPLETED, FAILED, CANCELLED = "Completed", "Failed", "Cancelled"
+STATES: dict[str, frozenset[RunState] | None] = {
+    ALL: None,
+    UNDER_WAY: frozenset({RunState.RUNNING, RunState.ENDING}),
+    NEEDS_PERSON: frozenset({RunState.AWAITING_VERDICT, RunState.NEEDS_ATTENTION}),
+    COMPLETED: frozenset({RunState.COMPLETED}),
+    FAILED: frozenset({RunState.FAILED}),
+    CANCELLED: frozenset({RunState.CANCELLED}),
+}
+COLUMNS = {
+    "open": st.column_config.LinkColumn(
+        "Run", display_text=r"([0-9a-f]{8})$", width=85, help="Opens the run"
+    ),
+    "lora": st.column_config.TextColumn("LoRA", width=220),
+    "state": st.column_config.TextColumn("State", width=150),
+    "provider": st.column_config.TextColumn("Provider", width=85),
+    "launched": st.column_config.DatetimeColumn("Launched", format="D MMM, HH:mm", width=115),
+    "took": st.column_config.TextColumn("Took", width=95),
+    "cost": st.column_config.TextColumn("Cost", width=75),
+    "why": st.column_config.TextColumn("Why", width="large"),
+}
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything above the table, of one moment."""
+
+    counts: Counts
+    position: Position
+    pods: tuple[Pod, ...]
+    under_way: tuple[Row, ...]
+    waiting: tuple[Row, ...]
+
+    @property
+    def per_hour(self) -> Decimal:
+        return sum((pod.usd_per_hour for pod in self.pods if pod.usd_per_hour), Decimal(0))
+
+
+def board(actor: Actor, now: datetime) -> Board:
+    """What stands above the table."""
+    return Board(
+        views.counts(actor, now),
+        budget.position(actor, now),
+        views.pods(actor, now),
+        views.runs(actor, Filter(states=STATES[UNDER_WAY]), now, limit=SHOWN).rows,
+        views.runs(actor, Filter(states=STATES[NEEDS_PERSON]), now, limit=SHOWN).rows,
+    )
+
+
+def show(actor: Actor) -> None:
+    """All of it, for a fragment that refreshes by itself."""
+    with errors.guarded("training runs"):
+        now, zone = times.now(), times.viewer_zone()
+        seen = board(actor, now)
+        refresh = f"refreshed every {REFRESH_S} s" if st.session_state["trainings-live"] else "paused"
+        st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)}, {refresh}</div>')
+        if not views.runs(actor, Filter(), now, limit=1).rows:
+            _first_day()
+            return
+        _numbers(seen)
+        _lines("Needs a person", seen.waiting, seen, now, zone)
+        _lines("Under way", seen.under_way, seen, now, zone)
+        _table(actor, now, zone)
+
+
+def _first_day() -> None:
+    with st.container(border=True, horizontal_alignment="center", key="so-first-day"):
+        st.html(
+            look.welcome_html(
+                "model_training",
+                "Nothing has been trained yet",
+                "Drop six to ten images of a character, see the verdict on each and the price, and launch.",
+            )
+        )
+        if st.button("Launch the first training", type="primary", icon=":material/arrow_forward:"):
+            st.switch_page("launch_training.py")
+
+
+# Numbers.
+
+
+def _numbers(seen: Board) -> None:
+    counts, position = seen.counts, seen.position
+    waiting = counts.awaiting_verdict + counts.needs_attention
+    pods = (
+        f"{formats.counted(len(seen.pods), 'pod', 'pods')}, {formats.money(seen.per_hour)} an hour"
+        if seen.pods
+        else "no pod runs, $0.00 an hour"
+    )
+    verdicts = formats.counted(counts.awaiting_verdict, "verdict", "verdicts")
+    rate = counts.success_rate
+    success = (
+        f"success {formats.percent(rate)}, target {TARGET:.0%}" if rate is not None else "none has ended"
+    )
+    tone = "waiting" if rate is None else "good" if rate >= TARGET else "bad"
+    with st.grid(4, min_column_width=150, gap="small"):
+        _card(UNDER_WAY, "Under way", formats.count(counts.running), pods, "waiting")
+        _card(
+            NEEDS_PERSON,
+            "Needs a person",
+            formats.count(waiting),
+            f"{verdicts}, {formats.count(counts.needs_attention)} in doubt",
+            "bad" if waiting else "waiting",
+        )
+        _card(FAILED, "Failed this month", formats.count(counts.failed), success, tone)
+        _card(
+            ALL,
+            "Spent this month",
+            formats.money(position.settled_usd),
+            f"{formats.money(position.reserved_usd)} reserved, {formats.money(position.left_usd)} left",
+            "waiting",
+        )
+
+
+def _card(opens: str, name: str, big: str, small: str, tone: str) -> None:
+    with st.container(key=f"so-card-runs-{look.safe_key(name)}", gap=None, height="stretch"):
+        st.html(
+            f'<div class="so-number-card so-{tone}"><div class="so-small so-quiet">{escape(name)}</div>'
+            f'<div class="so-big so-toned">{escape(big)}</div>'
+            f'<div class="so-small so-quiet">{escape(small)}</div></div>'
+        )
+        st.button(
+            f"Show the runs of {name}",
+            key=f"so-open-runs-{look.safe_key(name)}",
+            on_click=_only,
+            args=(opens,),
+        )
+
+
+def _only(state: str) -> None:
+    st.session_state[STATE] = state
+    st.rerun(scope="app")
+
+
+# The runs that are not over.
+
+
+def _lines(headline: str, rows: Sequence[Row], seen: Board, now: datetime, zone: tzinfo) -> None:
+    if not rows:
+        return
+    with st.container(border=True, gap="small"):
+        look.section(headline)
+        for row in rows:
+            pod = next((pod for pod in seen.pods if pod.run_id == row.id), None)
+            with st.container(key=f"so-card-run-{row.id}", gap=None):
+                st.html(_line_html(row, pod, now, zone))
+                st.button(
+                    formats.in_label(f"Open {row.name[:60]}"),
+                    key=f"so-open-run-{row.id}",
+                    on_click=_open,
+                    args=(row.id,),
+                )
+
+
+def _open(run_id: UUID) -> None:
+    chosen_run.choose(run_id)
+    st.rerun(scope="app")
+
+
+def _line_html(row: Row, pod: Pod | None, now: datetime, zone: tzinfo) -> str:
+    moving = row.state in (STATES[UNDER_WAY] or ())
+    if moving:
+        said = escape(stage_line(row))
+        aside = escape(time_left(row.time_left_s))
+    else:
+        said = escape(row.error or look_of(row).means)
+        aside = ""
+    cost = f"{formats.money(pod.usd_so_far)} so far, {formats.money(pod.usd_per_hour)} an hour" if pod else ""
+    facts = " · ".join(
+        part
+        for part in (
+            escape(trainer(row.trainer)),
+            f"launched {times.ago_html(row.launched_at, now, zone)}",
+            aside,
+            escape(cost),
+        )
+        if part
+    )
+    bar = progress_html(row.progress, row.name) if moving else ""
+    return (
+        f'<div class="so-run-line"><div class="so-row">{pill_html(look_of(row))}'
+        f"<span>{named_html(row)}</span></div>"
+        f'<div class="so-clip-2">{said}</div>{bar}<div class="so-quiet so-small">{facts}</div></div>'
+    )
+
+
+def progress_html(share: int, of: str) -> str:
+    """A bar with its percentage."""
+    return (
+        f'<div class="so-progress" role="progressbar" aria-valuenow="{share}" aria-valuemin="0"'
+        f' aria-valuemax="100" aria-label="{escape(of)}"><i style="width:{share}%"></i></div>'
+        f'<div class="so-progress-said so-number">{share}\u00a0%</div>'
+    )
+
+
+# All of them.
+
+
+def _filters() -> tuple[str, str, str]:
+    """State, provider and part of the name that the table shows; they stand in the address."""
+    with st.container(horizontal=True, vertical_alignment="center", key="so-run-filters"):
+        state = st.segmented_control(
+            "State",
+            list(STATES),
+            default=ALL,
+            required=True,
+            key=STATE,
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        provider = st.selectbox(
+            "Provider",
+            [ALL, *training_registry.TRAINERS],
+            format_func=lambda name: "All providers" if name == ALL else trainer(name),
+            key=PROVIDER,
+            bind="query-params",
+            label_visibility="collapsed",
+            width=150,
+        )
+        search = st.text_input(
+            "LoRA",
+            key=SEARCH,
+            bind="query-params",
+            max_chars=100,
+            placeholder="Part of a LoRA's name",
+            label_visibility="collapsed",
+            icon=":material/search:",
+            width=220,
+        )
+    return state or ALL, provider or ALL, (search or "").strip()
+
+
+def _table(actor: Actor, now: datetime, zone: tzinfo) -> None:
+    look.section("All runs")
+    state, provider, search = _filters()
+    wanted = Filter(
+        states=STATES.get(state),
+        trainer=None if provider == ALL else provider,
+        search=search or None,
+    )
+    key = f"runs-{look.safe_key(str((state, provider, search)))}"
+    before = keyset_table.place(key)
+    page = views.runs(actor, wanted, now, before=before)
+    if not page.rows and before is None:
+        keyset_table.nothing("No such run", "Choose another state, or take the provider or the name away.")
+        return
+    fresh = Slice(tuple(_row(row, zone) for row in page.rows), page.next_before, None, now)
+    picked = keyset_table.show(key, fresh, COLUMNS, lambda at: times.clock_time(at, zone))
+    if len(picked) == 2:
+        one, other = picked
+        st.html(
+            f'<a href="training_runs?run={one.id}&with={other.id}" target="_self">'
+            f"{icon_html('compare')} Compare the two</a>"
+        )
+
+
+def _row(row: Row, zone: tzinfo) -> keyset_table.Row:
+    took = row.ended_at - row.launched_at if row.ended_at else None
+    return keyset_table.Row(
+        row.id,
+        f"{row.state}:{row.stage}:{row.progress}",
+        {
+            "open": f"/training_runs?run={row.id}",
+            "lora": named(row)[:160],
+            "state": look_of(row).word,
+            "provider": trainer(row.trainer),
+            "launched": row.launched_at.astimezone(zone).replace(tzinfo=None),
+            "took": formats.duration(took.total_seconds()) if took else "",
+            "cost": formats.money(row.cost_usd) if row.cost_usd is not None else "",
+            "why": formats.excerpt(row.error or "", 200),
+        },
+    )

@@ -1,0 +1,85 @@
+-- name: hold_draft
+-- Holds a draft until the transaction ends, so that two tabs and a launch take turns.
+SELECT pg_advisory_xact_lock(hashtextextended('training draft ' || CAST(:id AS text), 0));
+
+-- name: draft
+-- Whether the draft has been launched, and how many rows of it stand.
+SELECT EXISTS (SELECT FROM lora_training_jobs WHERE lora_model_id = :id) AS launched,
+       (SELECT count(*) FROM training_images WHERE lora_model_id = :id AND removed_at IS NULL)::int AS images;
+
+-- name: add_image
+-- Adds an image under the next number; no row when the draft has these very bytes already.
+INSERT INTO training_images (lora_model_id, n, owner, source, original_name, original_sha256, bucket, path, sha256,
+                             bytes, width, height, format, phash, verdict, reasons, thumbnail, added_by, created_at,
+                             stored_at)
+SELECT CAST(:id AS uuid), next.n, :owner, :source, :original_name, :original_sha256, CAST(:bucket AS text),
+       CAST(:folder AS text) || next.n || '.' || CAST(:format AS text), :sha256, :bytes, :width, :height, :format,
+       :phash, :verdict, CAST(:reasons AS text[]), CAST(:thumbnail AS bytea), :added_by, CAST(:now AS timestamptz),
+       CASE WHEN CAST(:bucket AS text) IS NULL THEN CAST(:now AS timestamptz) END
+FROM (SELECT coalesce(max(n), 0) + 1 AS n FROM training_images WHERE lora_model_id = :id) next
+ON CONFLICT (lora_model_id, original_sha256) WHERE removed_at IS NULL DO NOTHING
+RETURNING n, bucket, path, stored_at, original_name;
+
+-- name: same_image
+-- The image of the draft with these very bytes.
+SELECT n, bucket, path, stored_at, original_name FROM training_images
+WHERE lora_model_id = :id AND original_sha256 = :original_sha256 AND removed_at IS NULL;
+
+-- name: image_stored
+-- Notes that the file lies at its path; no row when the image was taken away or the draft launched meanwhile.
+UPDATE training_images SET stored_at = coalesce(stored_at, :now)
+WHERE lora_model_id = :id AND n = :n AND removed_at IS NULL
+  AND (stored_at IS NOT NULL OR NOT EXISTS (SELECT FROM lora_training_jobs WHERE lora_model_id = :id))
+RETURNING n;
+
+-- name: take_image_away
+-- Takes an image out of a draft, and says where its file lies.
+UPDATE training_images SET removed_at = :now, thumbnail = NULL
+WHERE lora_model_id = :id AND n = :n AND removed_at IS NULL
+RETURNING n, bucket, path, original_name;
+
+-- name: sheet
+-- The images of a draft or a LoRA in their order, as they are shown.
+SELECT n, source, original_name, bucket, path, sha256, bytes, width, height, format, phash, verdict, reasons,
+       CASE WHEN CAST(:with_thumbnails AS boolean) THEN thumbnail END AS thumbnail, approved, owner
+FROM training_images
+WHERE lora_model_id = :id AND removed_at IS NULL AND stored_at IS NOT NULL
+ORDER BY n;
+
+-- name: job_record
+-- A job of the company's application as it stands, whatever its columns are.
+SELECT to_jsonb(j) AS record FROM jobs j WHERE id = :id;
+
+-- name: zip_of
+-- The ZIP that was made for a LoRA of exactly these images, noted as used now.
+UPDATE training_zips SET used_at = :now WHERE lora_model_id = :id AND images_sha256 = :images_sha256
+RETURNING bucket, path, sha256, bytes, images;
+
+-- name: keep_zip
+-- Notes the ZIP that was made for a LoRA.
+INSERT INTO training_zips (lora_model_id, bucket, path, sha256, bytes, images, images_sha256, used_at)
+VALUES (:id, :bucket, :path, :sha256, :bytes, :images, :images_sha256, :now)
+ON CONFLICT (lora_model_id) DO UPDATE
+SET bucket = EXCLUDED.bucket, path = EXCLUDED.path, sha256 = EXCLUDED.sha256, bytes = EXCLUDED.bytes,
+    images = EXCLUDED.images, images_sha256 = EXCLUDED.images_sha256, used_at = EXCLUDED.used_at;
+
+-- name: zip_in_use
+-- Whether any LoRA's ZIP lies at this place and was used since the given time.
+SELECT EXISTS (SELECT FROM training_zips WHERE bucket = :bucket AND path = :path AND used_at > :since) AS in_use;
+
+-- name: count_downloads
+-- Adds to the counts of the hour.
+INSERT INTO training_image_downloads (hour, way, succeeded, failed, lost)
+SELECT date_trunc('hour', CAST(:now AS timestamptz), 'UTC'), way, succeeded, failed, lost
+FROM jsonb_to_recordset(CAST(:counts AS jsonb)) AS c(way text, succeeded bigint, failed bigint, lost bigint)
+ORDER BY way
+ON CONFLICT (hour, way) DO UPDATE
+SET succeeded = training_image_downloads.succeeded + EXCLUDED.succeeded,
+    failed = training_image_downloads.failed + EXCLUDED.failed,
+    lost = training_image_downloads.lost + EXCLUDED.lost;
+
+-- name: downloads
+-- The counts of downloads by way since the given time, whole hours.
+SELECT way, sum(succeeded)::bigint AS succeeded, sum(failed)::bigint AS failed, sum(lost)::bigint AS lost
+FROM training_image_downloads WHERE hour >= date_trunc('hour', CAST(:since AS timestamptz), 'UTC')
+GROUP BY way ORDER BY way;

@@ -1,0 +1,108 @@
+"""Training in the browser: launched once with eight images, watched, judged; cancelled; resumed."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import PATIENCE_S, OpenTab, Product, Tab, until
+from tests.unit.photographs import jpeg
+
+
+@pytest.fixture(autouse=True)
+def quick(product: Product) -> None:
+    product.faults()
+    product.pace(training_seconds=1.0, lora_image_seconds=0.2)
+
+
+def fill(tab: Tab, label: str, text: str) -> None:
+    field = tab.page.get_by_role("textbox", name=label)
+    field.fill(text)
+    field.press("Tab")
+    tab.settle()
+
+
+def draft(tab: Tab, name: str, images: int) -> None:
+    """The form, filled in, with so many images judged."""
+    tab.open("/launch_training")
+    files: list[Any] = [
+        {"name": f"{name}-{n}.jpg", "mimeType": "image/jpeg", "buffer": jpeg(n + 1, 512, 512)}
+        for n in range(images)
+    ]
+    tab.page.locator("input[type=file]").set_input_files(files)
+    tab.page.get_by_text("Contact sheet").wait_for()
+    expect(tab.page.locator("[class*=st-key-so-image-]")).to_have_count(images)
+    tab.settle()
+    fill(tab, "Name", name)
+    fill(tab, "Trigger word", "ada_v1")
+
+
+def launch(tab: Tab, name: str, images: int = 4) -> str:
+    """Launch it; the run's id."""
+    draft(tab, name, images)
+    tab.button("Launch for $2.105").dblclick()
+    tab.page.wait_for_url("**/training_runs?run=*")
+    tab.page.locator(".so-stages").wait_for()
+    return tab.page.url.rpartition("=")[2]
+
+
+def state_of(tab: Tab, run_id: str) -> str:
+    [(state,)] = tab.product.rows(f"SELECT state FROM lora_training_jobs WHERE id = '{run_id}'")
+    return str(state)
+
+
+def test_a_person_launches_watches_and_approves(open_tab: OpenTab) -> None:
+    tab = open_tab()
+    draft(tab, "Ada", 8)
+    tab.page.reload()
+    expect(tab.page.locator("[class*=st-key-so-image-]")).to_have_count(8)
+    expect(tab.page.get_by_role("textbox", name="Name")).to_have_value("Ada")
+    before = tab.product.rows("SELECT count(*) FROM lora_training_jobs")[0][0]
+    tab.button("Launch for $2.105").dblclick()
+    tab.page.wait_for_url("**/training_runs?run=*")
+    run_id = tab.page.url.rpartition("=")[2]
+    expect(tab.page.locator(".so-references .so-thumb")).to_have_count(8)
+    pictures = tab.page.locator("[class*=st-key-so-picture-] img")
+    expect(pictures).to_have_count(3, timeout=PATIENCE_S * 1000)
+    until(lambda: bool(pictures.first.evaluate("img => img.complete && img.naturalWidth > 0")), "they load")
+    assert tab.product.rows("SELECT count(*) FROM lora_training_jobs") == [(before + 1,)]
+    tab.button("Shows the character").click()
+    tab.button("Approve the other two").click()
+    expect(tab.page.locator(".so-pill", has_text="Completed")).to_be_visible(timeout=PATIENCE_S * 1000)
+    assert state_of(tab, run_id) == "completed"
+    tab.page.get_by_role("link", name="Training runs").click()
+    tab.page.get_by_text("All runs").wait_for()
+    assert tab.page.locator(".so-welcome").count() == 0
+
+
+def test_a_refresh_closes_nothing_and_a_cancel_wants_a_reason(open_tab: OpenTab) -> None:
+    tab = open_tab()
+    tab.product.pace(training_seconds=60.0)
+    run_id = launch(tab, "Bo")
+    tab.button("Cancel").click()
+    why = tab.page.get_by_role("textbox", name="Why?")
+    why.press_sequentially("the wrong per")
+    training = tab.page.locator(".so-stages li", has_text="Training").locator("span").last
+    first = training.inner_text()
+    until(lambda: training.inner_text() != first, "it refreshes")
+    assert why.input_value() == "the wrong per"
+    why.press_sequentially("son")
+    why.press("Tab")
+    tab.button("Cancel this training").click()
+    expect(tab.page.locator(".so-pill", has_text="Cancelled")).to_be_visible(timeout=PATIENCE_S * 1000)
+    assert state_of(tab, run_id) == "cancelled"
+
+
+def test_a_failed_stage_is_resumed_without_training_again(open_tab: OpenTab) -> None:
+    tab = open_tab()
+    tab.product.faults(validation_image_fails=True)
+    run_id = launch(tab, "Cy")
+    retry = tab.button("Retry from: Test pictures")
+    retry.wait_for(timeout=PATIENCE_S * 1000)
+    expect(tab.page.locator(".so-pill", has_text="Failed")).to_be_visible()
+    tab.product.faults()
+    retry.click()
+    tab.button("Approve all three").click(timeout=PATIENCE_S * 1000)
+    expect(tab.page.locator(".so-pill", has_text="Completed")).to_be_visible(timeout=PATIENCE_S * 1000)
+    trained = "SELECT count(*) FROM training_calls WHERE purpose = 'training' AND run_id = "
+    assert tab.product.rows(f"{trained}'{run_id}'") == [(1,)]

@@ -1,0 +1,90 @@
+"""Trainings at Replicate and on pods of ours: found again, pushed, given back, and never paid for twice."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from core.trainings import cleaning, service, views
+from core.trainings.models import RunState
+from tests.journeys.training_world import STAFF, Trainings
+from tests.journeys.world import until
+
+
+def strike(trainings: Trainings, **faults: Any) -> None:
+    trainings.world.sandbox.put("faults", **faults)
+
+
+def trained(trainings: Trainings, run_id: Any) -> list[dict[str, Any]]:
+    return [one for one in trainings.paid(run_id) if one["kind"] == "training"]
+
+
+@pytest.mark.parametrize("trainer", ["replicate", "runpod"])
+def test_a_training_elsewhere_comes_to_its_weights(trainings: Trainings, trainer: str) -> None:
+    made = trainings.launch(trainer=trainer, learning_rate=Decimal("0.0001"), rank=16)
+    stored = trainings.at(made.id, "validation")
+    assert stored.weights_path
+    assert stored.weights_sha256
+    [call] = trainings.calls(made.id)
+    assert (call.state, call.provider) == ("succeeded", trainer)
+    assert call.released_at is not None
+    assert (stored.pod_id is not None) is (trainer == "runpod")
+    assert trainings.tools.storage.find("lora-models", "incoming/") == []
+    assert views.pods(STAFF, trainings.tools.clock()) == ()
+    [training] = trained(trainings, made.id)
+    assert training["service"] == trainer
+
+
+@pytest.mark.parametrize("trainer", ["replicate", "runpod"])
+def test_a_lost_answer_elsewhere_is_looked_up(trainings: Trainings, trainer: str) -> None:
+    faults = {"trainer_answer_lost": {"at": [f"{trainer}_submit"]}}
+    strike(trainings, **faults, webhook_never={"at": ["replicate_training"]})
+    made = trainings.launch(trainer=trainer)
+    trainings.at(made.id, "training")
+    trainings.step(made.id)
+    strike(trainings)
+    trainings.at(made.id, "storing")
+    assert "bound" in trainings.events(made.id)
+    assert len(trained(trainings, made.id)) == 1
+
+
+def test_without_a_machine_free_another_trainer_does_it_before_anything_is_paid(trainings: Trainings) -> None:
+    strike(trainings, no_capacity={"at": ["runpod_submit"]})
+    made = trainings.launch(trainer="runpod", rank=16)
+    before = trainings.reserved()
+    ended = trainings.at(made.id, "storing")
+    assert ended.trainer == "replicate"
+    assert "fell_back" in trainings.events(made.id)
+    assert [one["service"] for one in trained(trainings, made.id)] == ["replicate"]
+    assert before == Decimal("2.9950")
+    assert trainings.ledger(made.id)["settle"] == Decimal("2.0000")
+
+
+def test_a_pod_is_terminated_when_its_run_is_cancelled_and_paid_by_its_time(trainings: Trainings) -> None:
+    trainings.world.sandbox.put("settings", training_seconds=60)
+    strike(trainings, terminate_fails={"at": ["runpod_training"], "value": 1})
+    made = trainings.launch(trainer="runpod")
+    trainings.at(made.id, "training")
+    trainings.step(made.id)
+    until(lambda: trainings.step(made.id).usd_per_hour)
+    [pod] = views.pods(STAFF, trainings.tools.clock())
+    assert pod.usd_per_hour
+    assert views.usd_per_hour(STAFF, trainings.tools.clock()) == pod.usd_per_hour
+    service.cancel(STAFF, made.id, trainings.tools, reason="enough")
+    assert trainings.settle(made.id).state == "cancelled"
+    assert [one["stage"] for one in trained(trainings, made.id)] == ["cancelled"]
+    assert trainings.reserved() == 0
+    assert views.pods(STAFF, trainings.tools.clock()) == ()
+
+
+def test_a_pod_that_nobody_knows_is_ended_by_the_sweep(trainings: Trainings) -> None:
+    trainings.world.sandbox.put("settings", training_seconds=60)
+    made = trainings.launch(trainer="runpod")
+    trainings.at(made.id, "training")
+    trainings.step(made.id)
+    trainings.world.sql("DELETE FROM training_calls")
+    assert cleaning.sweep_orphans(trainings.tools) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cleaning, "POD_GRACE", cleaning.POD_GRACE * 0)
+        assert cleaning.sweep_orphans(trainings.tools) == 1
+    assert trainings.run(made.id).state is RunState.RUNNING

@@ -1,0 +1,116 @@
+"""Training runs: the first day, every state with its reason, the filter in the address, and its numbers."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from core import database
+from core.trainings.models import RunState, Stage
+from pages.components import training_list, training_words
+from tests.pages import training_seeds
+from tests.pages.conftest import OpenPage, failures_of, html_of
+
+PAGE = "training_runs.py"
+Connection = psycopg.Connection[Any]
+
+
+@pytest.fixture
+def runs(trainings: None, connection: Connection) -> dict[str, str]:
+    """A run in each state; their ids by name."""
+    reason = "The training failed at fal: out of <b>memory</b>"
+    made: dict[str, tuple[RunState, Stage, dict[str, Any]]] = {
+        "running": (RunState.RUNNING, Stage.TRAINING, {"training_progress": 72, "estimated_remaining": 240}),
+        "verdict": (RunState.AWAITING_VERDICT, Stage.VALIDATION, {}),
+        "doubt": (RunState.NEEDS_ATTENTION, Stage.TRAINING, {"error_message": "fal's answer was lost."}),
+        "failed": (RunState.FAILED, Stage.STORING, {"error_message": reason}),
+        "completed": (RunState.COMPLETED, Stage.COMPLETION, {"training_progress": 100}),
+    }
+    found = {}
+    for name, (state, stage, columns) in made.items():
+        run = training_seeds.launched(name=f"Ada {name}")
+        training_seeds.stands(connection, run, state, stage, **columns)
+        found[name] = str(run.id)
+    return found
+
+
+def table_of(app: Any) -> dict[str, list[Any]]:
+    return {name: list(values) for name, values in app.dataframe[0].value.items()}
+
+
+def test_the_first_day_says_what_to_do_first(open_page: OpenPage, trainings: None) -> None:
+    app = open_page(PAGE)
+    assert not failures_of(app)
+    assert "Nothing has been trained yet" in html_of(app)
+
+
+def test_what_runs_what_broke_and_what_it_costs(open_page: OpenPage, runs: dict[str, str]) -> None:
+    app = open_page(PAGE)
+    assert not failures_of(app)
+    said = html_of(app)
+    assert "no pod runs, $0.00 an hour" in said
+    assert "1\u00a0verdict, 1 in doubt" in said
+    assert "success 50.0\u00a0%, target 95%" in said
+    assert "Training at fal" in said
+    assert "about 4\u00a0min left" in said
+    assert "fal&#x27;s answer was lost." in said
+    table = table_of(app)
+    assert table["state"] == ["Completed", "Failed", "Needs attention", "Waits for your verdict", "Running"]
+    assert table["lora"][0] == "Ada completed (by Local operator)"
+    assert table["why"][1] == "The training failed at fal: out of <b>memory</b>"
+    assert "<b>memory" not in said
+
+
+def test_the_filter_stands_in_the_address(open_page: OpenPage, runs: dict[str, str]) -> None:
+    app = open_page(PAGE, state="Failed")
+    assert table_of(app)["open"] == [f"/training_runs?run={runs['failed']}"]
+    app.segmented_control(key="state").set_value("Cancelled").run()
+    assert "No such run" in html_of(app)
+    assert table_of(open_page(PAGE, search="doubt"))["state"] == ["Needs attention"]
+    assert "No such run" in html_of(open_page(PAGE, provider="RunPod"))
+
+
+def test_a_bad_filter_breaks_nothing(open_page: OpenPage, runs: dict[str, str]) -> None:
+    app = open_page(PAGE, state="nonsense", provider="<b>", search="%_'")
+    assert not failures_of(app)
+    assert "No such run" in html_of(app)
+
+
+def test_a_number_opens_its_runs(open_page: OpenPage, runs: dict[str, str]) -> None:
+    app = open_page(PAGE)
+    [card] = [button for button in app.button if button.label == "Show the runs of Failed this month"]
+    card.click().run()
+    assert table_of(app)["state"] == ["Failed"]
+
+
+def test_a_line_opens_its_run(open_page: OpenPage, runs: dict[str, str]) -> None:
+    app = open_page(PAGE)
+    app.button(key=f"so-open-run-{runs['verdict']}").click().run()
+    assert not failures_of(app)
+    assert "Its test pictures wait for your verdict" in html_of(app)
+
+
+def test_a_silent_worker_is_said_so(
+    open_page: OpenPage, runs: dict[str, str], connection: Connection
+) -> None:
+    connection.execute(
+        "UPDATE lora_training_jobs SET heartbeat_at = now() - interval '10 min', created_at = now() -"
+        " interval '20 min', next_attempt_at = now() - interval '10 min' WHERE id = %s",
+        (runs["running"],),
+    )
+    assert "Crashed" in html_of(open_page(PAGE))
+
+
+def test_a_database_that_is_away_is_said_so(open_page: OpenPage, trainings: None) -> None:
+    app = open_page(PAGE)
+    database.connect("postgresql://nobody@127.0.0.1:1/nothing")
+    app.run()
+    assert "The database does not answer" in html_of(app)
+    assert not app.exception
+
+
+def test_every_state_and_stage_has_its_words() -> None:
+    assert set(training_words.LOOKS) == set(RunState)
+    assert set(training_words.STAGES) == set(training_words.DOING) == set(Stage)
+    filtered = [state for states in training_list.STATES.values() if states for state in states]
+    assert sorted(filtered) == sorted(RunState)
