@@ -38,12 +38,13 @@ def now_and_panels() -> None:
         empty = not views.any_generation()
         refresh = "refreshed every 10 s" if st.session_state["overview-live"] else "paused"
         st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)}, {refresh}</div>')
-        if empty:
+        found = tasks.gather(actor, now, zone)
+        if empty and not found:
             first_day()
         else:
             with st.container(border=True, gap="small"):
                 look.section("What needs a person now")
-                tasks.show(actor, tasks.gather(actor, now, zone), something_else=banner.names_something(now))
+                tasks.show(actor, found, something_else=banner.names_something(now))
         with st.grid(2, min_column_width=270):
             with st.container(border=True, height="stretch"):
                 panels.delivery(actor, now, zone)

@@ -34,7 +34,7 @@ def show(actor: Actor, one: Detail, other: Detail) -> None:
 def _table_html(one: Detail, other: Detail) -> str:
     lines = []
     for (name, left), (_, right) in zip(_lines(one), _lines(other), strict=True):
-        differs = left != right
+        differs = left != right and name != "Launched"
         mark = f'<span class="so-attention">{icon_html("difference")}</span> ' if differs else ""
         cells = "".join(f"<td>{f'<b>{value}</b>' if differs else value}</td>" for value in (left, right))
         lines.append(f"<tr><th>{mark}{escape(name)}</th>{cells}</tr>")

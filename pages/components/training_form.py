@@ -252,10 +252,11 @@ def _quote(quote: Quote, name: str) -> None:
     left, limit = max(quote.left_after_usd, Decimal(0)), quote.budget.limit_usd
     runs_left = max(quote.quota - quote.used - 1, 0)
     month = f"{quote.budget.month:%B}"
+    counted = f'<span title="Counted by the calendar month in UTC, now {month}">'
     facts = (
         ("Time", escape(expected_time(quote, name))),
-        ("Budget", f"{formats.money(left)} of {formats.money(limit)} left afterwards in {month}"),
-        ("Quota", f"{runs_left} of your {quote.quota} LoRAs left afterwards in {month} (UTC)"),
+        ("Budget", f"{counted}{formats.money(left)} of {formats.money(limit)} left afterwards</span>"),
+        ("Quota", f"{counted}{runs_left} of your {quote.quota} LoRAs left afterwards</span>"),
     )
     st.html(
         f'<div class="so-row"><span class="so-big">{formats.money(quote.total_usd)}</span>'

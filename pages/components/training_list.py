@@ -37,15 +37,15 @@ STATES: dict[str, frozenset[RunState] | None] = {
 }
 COLUMNS = {
     "open": st.column_config.LinkColumn(
-        "Run", display_text=r"([0-9a-f]{8})$", width=85, help="Opens the run"
+        "Run", display_text=r"([0-9a-f]{8})$", width=82, help="Opens the run"
     ),
-    "lora": st.column_config.TextColumn("LoRA", width=220),
+    "lora": st.column_config.TextColumn("LoRA", width=215),
     "state": st.column_config.TextColumn("State", width=150),
-    "provider": st.column_config.TextColumn("Provider", width=85),
-    "launched": st.column_config.DatetimeColumn("Launched", format="D MMM, HH:mm", width=115),
+    "why": st.column_config.TextColumn("Why", width=215),
+    "launched": st.column_config.DatetimeColumn("Launched", format="D MMM, HH:mm", width=112),
+    "cost": st.column_config.TextColumn("Cost", width=72),
     "took": st.column_config.TextColumn("Took", width=95),
-    "cost": st.column_config.TextColumn("Cost", width=75),
-    "why": st.column_config.TextColumn("Why", width="large"),
+    "provider": st.column_config.TextColumn("Provider", width=85),
 }
 
 
@@ -118,7 +118,9 @@ def _numbers(seen: Board) -> None:
     verdicts = formats.counted(counts.awaiting_verdict, "verdict", "verdicts")
     rate = counts.success_rate
     success = (
-        f"success {formats.percent(rate)}, target {TARGET:.0%}" if rate is not None else "none has ended"
+        f"success {formats.percent(rate)}, target {100 * TARGET:.0f}\u00a0%"
+        if rate is not None
+        else "none has ended"
     )
     tone = "waiting" if rate is None else "good" if rate >= TARGET else "bad"
     with st.grid(4, min_column_width=150, gap="small"):

@@ -26,7 +26,10 @@ NOT_MADE = Look("Not made", "cancel", "bad", "It could not be made.")
 def show(actor: Actor, detail: Detail, drawn: tuple[object, ...], *, run_every: float | None) -> None:
     """References at the left, test pictures at the right."""
     with st.container(border=True, gap="small"):
-        references, pictures = st.columns([1, 3], gap="medium")
+        # Without pictures there is nothing to lay the images beside.
+        references, pictures = (
+            st.columns([1, 3], gap="medium") if detail.pictures else (st.container(), st.container())
+        )
         with references:
             _references(actor, detail.row.lora_id)
         with pictures:
@@ -63,10 +66,11 @@ def _pictures(run_id: UUID, drawn: tuple[object, ...]) -> None:
 
 def _none_yet(detail: Detail) -> None:
     if detail.row.state in {RunState.FAILED, RunState.CANCELLED}:
-        body = "It ended before any was made."
+        headline, body = "No test picture", "It ended before any was made."
     else:
+        headline = "No test picture yet"
         body = f"{policy.PICTURES} appear here once the weights are stored."
-    st.html(look.empty_html("imagesmode", "No test picture yet", body))
+    st.html(look.empty_html("imagesmode", headline, body))
 
 
 def verdict_of(picture: Picture) -> Look:

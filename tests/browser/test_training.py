@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PATIENCE_S, OpenTab, Product, Tab, until
+from tests.browser.test_looks import LOW_CONTRAST, no_sideways_scroll
 from tests.unit.photographs import jpeg
 
 
@@ -57,6 +58,7 @@ def test_a_person_launches_watches_and_approves(open_tab: OpenTab) -> None:
     tab.page.reload()
     expect(tab.page.locator("[class*=st-key-so-image-]")).to_have_count(8)
     expect(tab.page.get_by_role("textbox", name="Name")).to_have_value("Ada")
+    assert tab.evaluate(LOW_CONTRAST) == []
     before = tab.product.rows("SELECT count(*) FROM lora_training_jobs")[0][0]
     tab.button("Launch for $2.105").dblclick()
     tab.page.wait_for_url("**/training_runs?run=*")
@@ -66,6 +68,12 @@ def test_a_person_launches_watches_and_approves(open_tab: OpenTab) -> None:
     expect(pictures).to_have_count(3, timeout=PATIENCE_S * 1000)
     until(lambda: bool(pictures.first.evaluate("img => img.complete && img.naturalWidth > 0")), "they load")
     assert tab.product.rows("SELECT count(*) FROM lora_training_jobs") == [(before + 1,)]
+    phone = open_tab(width=390, height=844, dark=True)
+    for path in (tab.page.url.removeprefix(tab.product.url), "/training_runs", "/launch_training"):
+        phone.open(path)
+        assert (path, phone.evaluate(LOW_CONTRAST)) == (path, [])
+        assert (path, no_sideways_scroll(phone)) == (path, True)
+    assert tab.evaluate(LOW_CONTRAST) == []
     tab.button("Shows the character").click()
     tab.button("Approve the other two").click()
     expect(tab.page.locator(".so-pill", has_text="Completed")).to_be_visible(timeout=PATIENCE_S * 1000)

@@ -50,7 +50,7 @@ def test_what_runs_what_broke_and_what_it_costs(open_page: OpenPage, runs: dict[
     said = html_of(app)
     assert "no pod runs, $0.00 an hour" in said
     assert "1\u00a0verdict, 1 in doubt" in said
-    assert "success 50.0\u00a0%, target 95%" in said
+    assert "success 50.0\u00a0%, target 95\u00a0%" in said
     assert "Training at fal" in said
     assert "about 4\u00a0min left" in said
     assert "fal&#x27;s answer was lost." in said
