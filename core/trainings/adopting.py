@@ -49,8 +49,9 @@ def _one(row: RowMapping, trainer: str, tools: Tools) -> None:
         description=row["description"],
     )
     creator = _creator(row)
+    notes: tuple[str, ...] = ()
     try:
-        _bring(actor, row, tools)
+        notes = _bring(actor, row, tools)
         with database.transaction() as connection:
             SQL["lock_creator"].run(connection, creator_key=creator.key)
             launching.begin(connection, actor, creator, wanted, tools)
@@ -59,14 +60,19 @@ def _one(row: RowMapping, trainer: str, tools: Tools) -> None:
             _log.warning("training.not_adopted_yet", lora_id=str(row["id"]), reason=refusal.message)
             return
         with database.transaction() as connection:
-            _refuse(connection, actor, creator, wanted, refusal.message, tools)
+            reason = " ".join((refusal.message, *notes))
+            _refuse(connection, actor, creator, wanted, reason, tools)
 
 
-def _bring(actor: Actor, row: RowMapping, tools: Tools) -> None:
-    """Fetch the pictures that the row names, those alone that are not here yet."""
-    urls = [url for url in row["reference_image_urls"] or () if isinstance(url, str)]
-    if urls and not dataset.sheet(actor, row["id"]).images:
-        dataset.add_urls(actor, row["id"], urls, tools.dataset, user_id=row["user_id"], source="reference")
+def _bring(actor: Actor, row: RowMapping, tools: Tools) -> tuple[str, ...]:
+    """Fetch the pictures that a row names, where none is here yet; a sentence for each that is missed."""
+    named = [url for url in row["reference_image_urls"] or () if isinstance(url, str)]
+    urls = named[: dataset.MAX_AT_ONCE]
+    if not urls or dataset.sheet(actor, row["id"]).images:
+        return ()
+    return dataset.add_urls(
+        actor, row["id"], urls, tools.dataset, user_id=row["user_id"], source="reference"
+    ).notes
 
 
 def _creator(row: RowMapping) -> Creator:

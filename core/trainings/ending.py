@@ -51,7 +51,7 @@ def _stop(run: Run, call: Call, tools: Tools) -> bool:
 def _find_lost(run: Run, call: Call, tools: Tools) -> None:
     trainer = tools.trainers.get(call.provider)
     if trainer and call.purpose is Purpose.TRAINING and sending.look(run, call, trainer, tools):
-        moving.release(run, tools.clock(), tools)
+        moving.go_on(run, tools)
         return
     calls.wait_for_answer(run, call, call.provider, tools)
 

@@ -154,7 +154,7 @@ def _reserve_for(connection: Connection, run: Run, other: str, now: datetime) ->
 def reconcile(run: Run, call: Call, trainer: Trainer, tools: Tools) -> None:
     """The answer of a paid request was lost: it is looked for, and never sent again."""
     if look(run, call, trainer, tools):
-        moving.release(run, tools.clock(), tools)
+        moving.go_on(run, tools)
         return
     calls.wait_for_answer(run, call, run.trainer, tools)
 

@@ -217,6 +217,18 @@ def test_one_that_the_rules_refuse_has_failed_with_the_reason(trainings: Trainin
     assert detail.of_run(STAFF, row.id, trainings.tools).why_not_resume is None
 
 
+def test_pictures_that_cannot_be_fetched_are_named_in_the_refusal(trainings: Trainings) -> None:
+    lora, _ = foreign(trainings, "theirs", pictures=0)
+    gone = f"{trainings.world.sandbox.url}/nothing/here.jpg"
+    trainings.world.sql("UPDATE lora_models SET reference_image_urls = %s WHERE id = %s", [gone], lora)
+    adopting.adopt(trainings.tools, "fal")
+    [(reason,)] = trainings.world.sql(
+        "SELECT error_message FROM lora_training_jobs WHERE lora_model_id = %s", lora
+    )
+    assert "no image" in reason
+    assert "here.jpg" in reason
+
+
 def test_an_old_or_a_strange_one_is_left_alone(trainings: Trainings) -> None:
     old, who = foreign(trainings, "old", pictures=0)
     trainings.world.sql("UPDATE lora_models SET created_at = now() - interval '3 days' WHERE id = %s", old)
