@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
 
 from core.errors import ErrorCategory, ProviderError, SettingsError
-from core.providers.http import USER_AGENT, Answer, clean, mask, send, tls
-from core.providers.kie_codes import Fault
+from core.providers.http import Answer, Fault, clean, client, mask, send
 
 # Shorter ones would blot out ordinary words; those are masked by their place in a URL alone.
 _SHORTEST_SECRET = 8
@@ -90,27 +90,16 @@ class Api:
         self.secrets = tuple(text for text in (api_key, *secrets) if len(text) >= _SHORTEST_SECRET)
         self._deadline = deadline
 
-        def client(keepalive: int) -> httpx.Client:
-            return httpx.Client(
-                base_url=base_url,
-                headers={
-                    "Authorization": f"{scheme} {api_key}",
-                    "User-Agent": USER_AGENT,
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                },
-                timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
-                limits=httpx.Limits(max_connections=20, max_keepalive_connections=keepalive),
-                follow_redirects=False,
-                trust_env=False,
-                verify=tls(),
-                transport=transport,
-            )
-
-        self._asking = client(keepalive=10)
-        # A paid call gets a new connection: on a kept one that the other side is just closing, it
-        # would end in an unknown outcome, while a failed connect is certain not to have been sent.
-        self._paying = client(keepalive=0)
+        made = partial(
+            client,
+            base_url,
+            f"{scheme} {api_key}",
+            timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
+            connections=20,
+            transport=transport,
+        )
+        self._asking = made(keepalive=10)
+        self._paying = made(keepalive=0)
 
     def ask(
         self,

@@ -61,10 +61,51 @@ class Answer:
         return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What a provider's code means. `refuses`: a paid call was not accepted and nothing was begun."""
+
+    category: ErrorCategory
+    retryable: bool
+    sentence: str
+    refuses: bool = False
+
+
 @lru_cache(maxsize=1)
 def tls() -> ssl.SSLContext:
     """This process's TLS settings, made once: reading the certificates takes about 20 ms."""
     return httpx.create_ssl_context(trust_env=False)
+
+
+def client(
+    base_url: str,
+    authorization: str,
+    *,
+    timeout: httpx.Timeout,
+    connections: int,
+    keepalive: int,
+    transport: httpx.BaseTransport | None = None,
+) -> httpx.Client:
+    """A client of one provider. `transport` replaces the network; nothing of the environment plays a part.
+
+    For paid calls keep no connection alive: on one that the other side is just closing, a call would end in
+    an unknown outcome, while a failed connect is certain not to have been sent.
+    """
+    return httpx.Client(
+        base_url=base_url,
+        headers={
+            "Authorization": authorization,
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        },
+        timeout=timeout,
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=keepalive),
+        follow_redirects=False,
+        trust_env=False,
+        verify=tls(),
+        transport=transport,
+    )
 
 
 def send(

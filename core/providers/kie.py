@@ -8,14 +8,15 @@ null", 404, or a success whose `data` is null.
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import httpx
 
 from core.errors import InvalidInput, ProviderError, SettingsError
 from core.providers.contract import ProviderState, TaskRecord
-from core.providers.http import USER_AGENT, Answer, clean, mask, send, tls
-from core.providers.kie_codes import BLOCKED_BY_EDGE, UNUSABLE, Fault, fault_of
+from core.providers.http import Answer, Fault, clean, client, mask, send
+from core.providers.kie_codes import BLOCKED_BY_EDGE, UNUSABLE, fault_of
 from core.providers.kie_records import record_from
 from core.settings import Settings
 
@@ -48,27 +49,16 @@ class KieClient:
         self._secrets = tuple(text for text in (api_key, *secrets) if len(text) >= _SHORTEST_SECRET)
         self._deadline = deadline
 
-        def client(keepalive: int) -> httpx.Client:
-            return httpx.Client(
-                base_url=base_url,
-                headers={
-                    "Authorization": f"Bearer {api_key}",
-                    "User-Agent": USER_AGENT,
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                },
-                timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
-                limits=httpx.Limits(max_connections=50, max_keepalive_connections=keepalive),
-                follow_redirects=False,
-                trust_env=False,
-                verify=tls(),
-                transport=transport,
-            )
-
-        self._reads = client(keepalive=20)
-        # A paid call gets a new connection: on a kept one that the other side is just closing, it
-        # would end in an unknown outcome, while a failed connect is certain not to have been sent.
-        self._creates = client(keepalive=0)
+        made = partial(
+            client,
+            base_url,
+            f"Bearer {api_key}",
+            timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
+            connections=50,
+            transport=transport,
+        )
+        self._reads = made(keepalive=20)
+        self._creates = made(keepalive=0)
 
     def create(self, model: str, model_input: Mapping[str, Any], callback_url: str | None) -> str:
         body: dict[str, Any] = {"model": model, "input": dict(model_input)}

@@ -4,20 +4,8 @@ https://docs.kie.ai: the pages do not agree on whether an error comes with HTTP 
 status, so both are read and the body's code is the more specific one.
 """
 
-from dataclasses import dataclass
-
 from core.errors import ErrorCategory
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What a code means. `refuses`: it says that a create was not accepted and nothing was begun."""
-
-    category: ErrorCategory
-    retryable: bool
-    sentence: str
-    refuses: bool = False
-
+from core.providers.http import Fault
 
 _AUTH = ErrorCategory.AUTHENTICATION
 _VALID = ErrorCategory.VALIDATION

@@ -20,8 +20,7 @@ import httpx
 
 from core.errors import ErrorCategory, InvalidInput, NotFound, ProviderError
 from core.providers.api import Api, Vendor
-from core.providers.http import Answer
-from core.providers.kie_codes import Fault
+from core.providers.http import Answer, Fault
 from core.providers.runpod_pods import NAME_PREFIX, Pod, Told, name_of, order, pod_from, run_of, told_by
 from core.providers.training import (
     Bounds,
