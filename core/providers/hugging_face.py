@@ -73,6 +73,10 @@ class Publisher:
         self._owner, self._endpoint, self._token = owner, endpoint.rstrip("/"), token
         self._api = HfApi(endpoint=self._endpoint, token=token, user_agent=USER_AGENT)
 
+    def repo_id(self, repo_name: str) -> str:
+        """The repository of ours with that name. Raises InvalidInput for one that the Hub would not take."""
+        return f"{self._owner}/{_checked(repo_name)}"
+
     def publish(self, repo_name: str, card: str, files: Mapping[str, Path], private: bool) -> Published:
         """The repository with the card and `files`, by the path that each has in it.
 
@@ -80,7 +84,7 @@ class Publisher:
         Errors: ProviderError, which may be tried again wherever it is `retryable`; InvalidInput for a name
         or a file that the Hub would not take, before anything is sent.
         """
-        repo_id = f"{self._owner}/{_checked(repo_name)}"
+        repo_id = self.repo_id(repo_name)
         operations = [CommitOperationAdd(CARD, card.encode())]
         for path, file in files.items():
             operations.append(CommitOperationAdd(_checked_path(path), _checked_file(file)))

@@ -1,14 +1,20 @@
 """A trained LoRA on Hugging Face, where that was chosen at the launch."""
 
-import re
+import json
+from pathlib import Path
 
 from sqlalchemy import Connection
 
 from core.errors import ErrorCategory, NotFound, ProviderError, StorageError
+from core.providers import hugging_face_card
+from core.providers.hugging_face import repo_name_of
+from core.providers.hugging_face_card import Facts
 from core.trainings import calls, moving, policy, storing
 from core.trainings.models import Event, EventKind, Run, Trouble
 from core.trainings.repository import SQL, say
 from core.trainings.tools import Tools
+
+WEIGHTS_FILE, CONFIG_FILE = "lora.safetensors", "config.json"
 
 
 def advance(run: Run, tools: Tools) -> None:
@@ -18,9 +24,10 @@ def advance(run: Run, tools: Tools) -> None:
         return
     try:
         with moving.kept(run, tools), storing.local_copy(run, tools) as file:
-            published = tools.publisher.publish(
-                repo_name(run), card(run), {"lora.safetensors": file}, private=False
-            )
+            name = repo_name(run)
+            files = {WEIGHTS_FILE: file, CONFIG_FILE: config_of(run, file.parent)}
+            card = card_of(run, tools.publisher.repo_id(name))
+            published = tools.publisher.publish(name, card, files, private=False)
     except ProviderError as error:
         moving.try_again(run, calls.trouble_of(error), tools)
         return
@@ -41,39 +48,46 @@ def advance(run: Run, tools: Tools) -> None:
 
 def repo_name(run: Run) -> str:
     """The repository's name: the LoRA's, as far as the Hub allows it, and eight digits of its id."""
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", run.lora_name).strip("-")[:60] or "lora"
-    return f"{plain}-{str(run.lora_id)[:8]}"
+    return f"{repo_name_of(run.lora_name)[:60].rstrip('-')}-{str(run.lora_id)[:8]}"
 
 
-def card(run: Run) -> str:
-    """The model's card: what it is, and the word that calls it up."""
-    about = " ".join((run.description or "").split())
-    return "\n".join(
-        (
-            "---",
-            "base_model: black-forest-labs/FLUX.1-dev",
-            "tags:",
-            "- flux",
-            "- lora",
-            "- diffusers",
-            "- text-to-image",
-            f"instance_prompt: {run.trigger_word}",
-            "---",
-            "",
-            f"# {_escaped(run.lora_name)}",
-            "",
-            f"{_escaped(about)}\n" if about else "",
-            f"Trigger word: `{run.trigger_word}`",
-            "",
-            f"{run.steps:,} steps, {run.images or 0} images.",
-            "",
+def parameters(run: Run) -> dict[str, str | int]:
+    """What the LoRA was trained with, for its card and its config."""
+    known: dict[str, str | int | None] = {
+        "trainer": run.trainer,
+        "steps": run.steps,
+        "learning rate": f"{run.learning_rate:f}" if run.learning_rate is not None else None,
+        "rank": run.rank,
+        "images": run.images,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def card_of(run: Run, repo_id: str) -> str:
+    """The model's card."""
+    return hugging_face_card.card(
+        Facts(
+            name=run.lora_name,
+            trigger_word=run.trigger_word,
+            repo_id=repo_id,
+            weights=WEIGHTS_FILE,
+            description=run.description or "",
+            parameters=parameters(run),
         )
     )
 
 
-def _escaped(text: str) -> str:
-    """Text that means nothing to Markdown or HTML."""
-    return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", text)
+def config_of(run: Run, folder: Path) -> Path:
+    """What the weights are and how they were made, as a file beside them."""
+    file = folder / "config.json"
+    told = {
+        "base_model": hugging_face_card.BASE_MODEL,
+        "trigger_word": run.trigger_word,
+        "weights_sha256": run.weights_sha256,
+        "parameters": parameters(run),
+    }
+    file.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    return file
 
 
 def _not_configured() -> Trouble:
