@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping
 from core import access, database, log
 from core.access import Actor
 from core.errors import StudioOpsError
-from core.trainings import dataset, launching
+from core.trainings import dataset, launch_rules, launching
 from core.trainings.launching import Creator
 from core.trainings.models import Launch, Status
 from core.trainings.repository import SQL
@@ -17,7 +17,6 @@ from core.trainings.tools import Tools
 
 # Their row and its pictures may come in several steps.
 GRACE = timedelta(seconds=10)
-STEPS = 1_000
 TRIGGER = "TOK"
 _log = log.get(__name__)
 
@@ -45,7 +44,7 @@ def _one(row: RowMapping, trainer: str, tools: Tools) -> None:
         name=row["name"] or "",
         trigger_word=row["trigger_word"] or TRIGGER,
         trainer=trainer,
-        steps=STEPS,
+        steps=launch_rules.USUAL_STEPS,
         description=row["description"],
     )
     creator = _creator(row)

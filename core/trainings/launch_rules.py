@@ -14,6 +14,9 @@ MAX_DESCRIPTION = 2_000
 MAX_TRIGGER = 30
 MAX_REQUEST_KEY = 200
 QUOTA = 5
+USUAL_STEPS = 1_000
+USUAL_LEARNING_RATE = Decimal("0.0001")
+USUAL_RANK = 16
 # One word that a prompt can carry and a caption's reader does not cut: letters, digits, _ and -.
 _TRIGGER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 # Words of every second prompt would call the character up unasked.

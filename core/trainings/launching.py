@@ -1,7 +1,7 @@
 """Writing a training that may begin: every rule checked, then LoRA, run, reservation and job together."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -11,9 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core import audit
 from core.access import Actor
-from core.budget import prices
 from core.budget import service as budget
-from core.budget.models import Reservation
 from core.errors import Conflict, InvalidInput
 from core.providers.training import Trainer
 from core.trainings import costs, dataset, launch_rules, moving, policy
@@ -83,13 +81,23 @@ def begin(connection: Connection, actor: Actor, creator: Creator, wanted: Launch
     run_id = uuid.uuid4()
     amount = costs.quote(connection, wanted.trainer, wanted.steps, now).total_usd
     _write_lora(connection, creator, wanted, tools)
-    key = costs.key_of(run_id, 1)
-    _write_run(connection, run_id, creator, wanted, images, amount, tools)
-    budget.reserve(connection, _reservation(key, amount, run_id, creator, wanted), now)
+    _write_run(connection, run_id, creator, with_usual(wanted, trainer), images, amount, tools)
     run = find(connection, run_id)
     assert run is not None
+    budget.reserve(connection, costs.reservation(costs.key_of(run_id, 1), amount, run), now)
     _note_launch(connection, actor, run, amount, tools)
     return run
+
+
+def with_usual(wanted: Launch, trainer: Trainer | None) -> Launch:
+    """The wish with our own usual figures where it leaves one open: a trainer's defaults are other ones."""
+    bounds = trainer.bounds if trainer else None
+    rate, rank = wanted.learning_rate, wanted.rank
+    if rate is None and bounds and bounds.learning_rate:
+        rate = launch_rules.USUAL_LEARNING_RATE
+    if rank is None and bounds and bounds.rank:
+        rank = launch_rules.USUAL_RANK
+    return replace(wanted, learning_rate=rate, rank=rank)
 
 
 def _pictures(connection: Connection, wanted: Launch, trainer: Trainer | None) -> tuple[int, tuple[str, ...]]:
@@ -100,19 +108,6 @@ def _pictures(connection: Connection, wanted: Launch, trainer: Trainer | None) -
         return len(dataset.check_ready(connection, wanted.draft_id, trainer.bounds).used), ()
     except InvalidInput as problem:
         return 0, (problem.message,)
-
-
-def _reservation(key: str, amount: Decimal, run_id: UUID, creator: Creator, wanted: Launch) -> Reservation:
-    return Reservation(
-        source_key=key,
-        amount_usd=amount,
-        provider=wanted.trainer,
-        service=prices.SERVICES.get(wanted.trainer, "training"),
-        user_id=creator.user_id,
-        lora_model_id=wanted.draft_id,
-        run_id=run_id,
-        stage="training",
-    )
 
 
 def _write_lora(connection: Connection, creator: Creator, wanted: Launch, tools: Tools) -> None:

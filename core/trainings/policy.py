@@ -32,6 +32,7 @@ MAX_TRIES = 6
 MAX_ROUNDS = 2
 PICTURES = 3
 SHOWN_AT_LEAST = 2
+SUCCESS_TARGET = 0.95
 # Just under a megapixel, by which fal's pictures are paid.
 PICTURE_SIZE = (992, 992)
 PICTURE_TIME = timedelta(minutes=20)

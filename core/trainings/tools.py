@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,6 @@ MAX_WEIGHTS = 2048 * 1024 * 1024
 MAX_PICTURE = 20 * 1024 * 1024
 
 
-def utc_now() -> datetime:
-    """The time, aware, in UTC."""
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True)
 class Tools:
     """The outside, passed in. `missing` says of a trainer that is not configured what is wanting."""
@@ -53,7 +48,7 @@ class Tools:
     signing_key: bytes = field(repr=False)
     folder: Path = field(repr=False)
     fallbacks: Mapping[str, str] = field(default_factory=dict)
-    clock: Callable[[], datetime] = utc_now
+    clock: Callable[[], datetime] = database.now
     sleep: Callable[[float], None] = time.sleep
 
     def close(self) -> None:
@@ -104,7 +99,6 @@ def from_settings(of: Settings) -> Tools:
         signing_key=_signing_key(of),
         folder=of.data_path / "trainings",
         fallbacks={"runpod": "replicate"} if "replicate" in trainers else {},
-        clock=database.now,
     )
 
 

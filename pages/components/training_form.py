@@ -26,9 +26,6 @@ from pages.components.training_words import expected_time, trainer, trainer_of
 NAME, TRIGGER, ABOUT, TRAINER = "name", "trigger", "about", "trainer"
 STEPS, RATE, RANK, PUBLISH = "steps", "rate", "rank", "publish"
 FIELDS = (NAME, TRIGGER, ABOUT, TRAINER, STEPS, RATE, RANK, PUBLISH)
-DEFAULT_STEPS = 1_000
-DEFAULT_RATE = Decimal("0.0001")
-DEFAULT_RANK = 16
 _FAILURE = "so-launch-failure"
 # The service's names of what it refuses, and the field of the form where the sentence belongs.
 _FIELD_OF = {"trigger_word": TRIGGER, "description": ABOUT, "learning_rate": RATE}
@@ -152,7 +149,7 @@ def _trainer(choices: Sequence[TrainerChoice], chosen: TrainerChoice | None) -> 
 
 def _parameters(bounds: Bounds, failure: errors.Failure | None) -> None:
     """Steps, and folded what only few people change; only what the trainer takes, within its bounds."""
-    _clamp(STEPS, DEFAULT_STEPS, *bounds.steps)
+    _clamp(STEPS, launch_rules.USUAL_STEPS, *bounds.steps)
     low, high = bounds.steps
     st.number_input(
         "Steps",
@@ -169,7 +166,7 @@ def _parameters(bounds: Bounds, failure: errors.Failure | None) -> None:
     with st.expander("Advanced"):
         if bounds.learning_rate is not None:
             lowest, highest = (float(bound) for bound in bounds.learning_rate)
-            _clamp(RATE, float(DEFAULT_RATE), lowest, highest)
+            _clamp(RATE, float(launch_rules.USUAL_LEARNING_RATE), lowest, highest)
             st.number_input(
                 "Learning rate",
                 min_value=lowest,
@@ -182,7 +179,7 @@ def _parameters(bounds: Bounds, failure: errors.Failure | None) -> None:
             )
             _said(failure, RATE)
         if bounds.rank is not None:
-            _clamp(RANK, DEFAULT_RANK, *bounds.rank)
+            _clamp(RANK, launch_rules.USUAL_RANK, *bounds.rank)
             st.number_input(
                 "Rank",
                 min_value=bounds.rank[0],
@@ -224,7 +221,7 @@ def _publishing(failure: errors.Failure | None) -> None:
 
 
 def _steps() -> int:
-    return int(st.session_state.get(STEPS) or DEFAULT_STEPS)
+    return int(st.session_state.get(STEPS) or launch_rules.USUAL_STEPS)
 
 
 def _wanted(draft_id: UUID, chosen: TrainerChoice | None) -> Launch:
