@@ -13,7 +13,8 @@ from core.access import Actor
 from core.budget import views as budget
 from core.budget.models import Position
 from core.providers import training_registry
-from core.trainings import views
+from core.trainings import downloads, policy, views
+from core.trainings.downloads import DownloadRates
 from core.trainings.models import RunState
 from core.trainings.views import Counts, Filter, Pod, Row
 from pages.components import chosen_run, errors, formats, keyset_table, look, times
@@ -23,7 +24,6 @@ from pages.components.training_words import look_of, named, named_html, stage_li
 
 REFRESH_S = 5
 SHOWN = 8
-TARGET = 0.95
 STATE, PROVIDER, SEARCH = "state", "provider", "search"
 ALL, UNDER_WAY, NEEDS_PERSON = "All", "Under way", "Needs a person"
 COMPLETED, FAILED, CANCELLED = "Completed", "Failed", "Cancelled"
@@ -58,6 +58,7 @@ class Board:
     pods: tuple[Pod, ...]
     under_way: tuple[Row, ...]
     waiting: tuple[Row, ...]
+    fetched: DownloadRates
 
     @property
     def per_hour(self) -> Decimal:
@@ -72,6 +73,7 @@ def board(actor: Actor, now: datetime) -> Board:
         views.pods(actor, now),
         views.runs(actor, Filter(states=STATES[UNDER_WAY]), now, limit=SHOWN).rows,
         views.runs(actor, Filter(states=STATES[NEEDS_PERSON]), now, limit=SHOWN).rows,
+        downloads.rates(actor, policy.month_of(now)),
     )
 
 
@@ -118,11 +120,11 @@ def _numbers(seen: Board) -> None:
     verdicts = formats.counted(counts.awaiting_verdict, "verdict", "verdicts")
     rate = counts.success_rate
     success = (
-        f"success {formats.percent(rate)}, target {100 * TARGET:.0f}\u00a0%"
+        f"success {formats.percent(rate)}, target {100 * policy.SUCCESS_TARGET:.0f}\u00a0%"
         if rate is not None
         else "none has ended"
     )
-    tone = "waiting" if rate is None else "good" if rate >= TARGET else "bad"
+    tone = "waiting" if rate is None else "good" if rate >= policy.SUCCESS_TARGET else "bad"
     with st.grid(4, min_column_width=150, gap="small"):
         _card(UNDER_WAY, "Under way", formats.count(counts.running), pods, "waiting")
         _card(
@@ -140,6 +142,22 @@ def _numbers(seen: Board) -> None:
             f"{formats.money(position.reserved_usd)} reserved, {formats.money(position.left_usd)} left",
             "waiting",
         )
+    if told := fetched_html(seen.fetched):
+        st.html(told)
+
+
+def fetched_html(found: DownloadRates) -> str:
+    """How many of the images that were wanted by their addresses came; nothing while none was."""
+    if found.rate is None:
+        return ""
+    by_way = ", ".join(f"{way.way} {formats.percent(way.rate)}" for way in found.ways if way.rate is not None)
+    good = found.rate >= found.target
+    icon = icon_html("check_circle" if good else "error")
+    return (
+        f'<div class="so-small so-quiet so-row">{icon}<span>Images fetched by their addresses this month:'
+        f" <b>{formats.percent(found.rate)}</b> came ({escape(by_way)}), target"
+        f" {formats.percent(found.target)}</span></div>"
+    )
 
 
 def _card(opens: str, name: str, big: str, small: str, tone: str) -> None:

@@ -6,6 +6,8 @@ import psycopg
 import pytest
 
 from core import database
+from core.trainings.downloads import DownloadRates, WayRate
+from core.trainings.fetching import Way
 from core.trainings.models import RunState, Stage
 from pages.components import training_list, training_words
 from tests.pages import training_seeds
@@ -36,6 +38,16 @@ def runs(trainings: None, connection: Connection) -> dict[str, str]:
 
 def table_of(app: Any) -> dict[str, list[Any]]:
     return {name: list(values) for name, values in app.dataframe[0].value.items()}
+
+
+def test_how_many_images_came_is_told_against_the_target() -> None:
+    fetched_html = training_list.fetched_html
+    assert fetched_html(DownloadRates((WayRate(Way.DIRECT, 0, 0),), 0, 0)) == ""
+    ways = (WayRate(Way.DIRECT, 196, 4), WayRate(Way.PROXY, 3, 1))
+    good = fetched_html(DownloadRates(ways, 199, 1))
+    assert "<b>99.5\u00a0%</b> came (direct 98.0\u00a0%, proxy 75.0\u00a0%), target 99.0\u00a0%" in good
+    assert "check_circle" in good
+    assert "error" in fetched_html(DownloadRates(ways, 190, 10))
 
 
 def test_the_first_day_says_what_to_do_first(open_page: OpenPage, trainings: None) -> None:
