@@ -116,6 +116,8 @@ def test_lines_without_a_source_are_not_one_line(connection: psycopg.Connection)
     for _ in range(2):
         connection.execute("INSERT INTO job_costs (service) VALUES ('runpod')")
         connection.execute("INSERT INTO generations (prompt) VALUES ('x')")
+    for table, where in (("job_costs", "service = 'runpod'"), ("generations", "prompt = 'x'")):
+        assert connection.execute(f"SELECT count(*) FROM {table} WHERE {where}".encode()).fetchone() == (2,)
 
 
 def test_what_is_due_is_found_by_its_index(connection: psycopg.Connection) -> None:

@@ -344,6 +344,9 @@ def test_a_release_that_runpod_confirms(
     there.on("POST", terminated).on("GET", seen)
     runpod.release(KNOWN)
     runpod.release(KNOWN)
+    # Asked each time, and never believed without a look at it, unless RunPod knows no such pod.
+    looks = 0 if terminated == "runpod_unknown_pod" else 2
+    assert (len(there.sent("POST")), len(there.sent("GET"))) == (2, looks)
 
 
 @pytest.mark.parametrize(
