@@ -37,15 +37,15 @@ STATES: dict[str, frozenset[RunState] | None] = {
 }
 COLUMNS = {
     "open": st.column_config.LinkColumn(
-        "Run", display_text=r"([0-9a-f]{8})$", width=82, help="Opens the run"
+        "Run", display_text=r"([0-9a-f]{8})$", width=78, help="Opens the run"
     ),
-    "lora": st.column_config.TextColumn("LoRA", width=215),
-    "state": st.column_config.TextColumn("State", width=150),
-    "why": st.column_config.TextColumn("Why", width=215),
-    "launched": st.column_config.DatetimeColumn("Launched", format="D MMM, HH:mm", width=112),
-    "cost": st.column_config.TextColumn("Cost", width=72),
-    "took": st.column_config.TextColumn("Took", width=95),
-    "provider": st.column_config.TextColumn("Provider", width=85),
+    "lora": st.column_config.TextColumn("LoRA", width=190),
+    "state": st.column_config.TextColumn("State", width=140),
+    "why": st.column_config.TextColumn("Why", width=158),
+    "launched": st.column_config.DatetimeColumn("Launched", format="D MMM, HH:mm", width=105),
+    "cost": st.column_config.TextColumn("Cost", width=62),
+    "took": st.column_config.TextColumn("Took", width=72),
+    "provider": st.column_config.TextColumn("Provider", width=80),
 }
 
 
