@@ -8,6 +8,9 @@ from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 from streamlit import config
 
 from core.local.address import WebAddress
@@ -32,9 +35,14 @@ def streamlit_address() -> WebAddress:
     )
 
 
+def first_page(request: Request) -> RedirectResponse:
+    """The first page lives at `/` alone; Streamlit would call its own name unknown."""
+    return RedirectResponse(f"/?{request.url.query}" if request.url.query else "/")
+
+
 app = st.App(
     Path(__file__).parent / "pages" / "navigation.py",
-    routes=ROUTES,
+    routes=[*ROUTES, Route("/overview", first_page)],
     middleware=[*MIDDLEWARE, Middleware(WhileStarting), Middleware(KnownBase)],
     lifespan=lifespan(streamlit_address),
 )

@@ -66,6 +66,14 @@ def test_a_phone_shows_both_pages_without_scrolling_sideways(open_tab: OpenTab) 
         assert box["x"] + box["width"] <= 390
 
 
+def test_the_first_page_is_found_by_its_name_too(open_tab: OpenTab) -> None:
+    tab = open_tab()
+    tab.open("/overview")
+    tab.button("Make the first test").wait_for()
+    assert tab.page.url.endswith("/")
+    assert tab.page.get_by_text("Page not found").count() == 0
+
+
 def test_on_a_phone_the_result_lies_over_the_page_until_it_is_closed(open_tab: OpenTab) -> None:
     tab = open_tab(width=390, height=844)
     tab.open("/test_generation")
