@@ -68,7 +68,7 @@ class AnyOrder(RuleBasedStateMachine):
         for table in ("generations", "delivery_events", "callback_inbox", "stored_files", "job_costs"):
             world.sql(f"DELETE FROM {table}")
         world.sql("DELETE FROM procrastinate_jobs")
-        world.sandbox.post("reset")
+        world.sandbox.reset()
 
     # The hands.
 
