@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -10,7 +10,7 @@ from itertools import groupby
 from sqlalchemy import Connection, RowMapping
 
 from core import database, queries
-from core.storage.contract import Storage
+from core.storage.contract import ObjectInfo, Storage
 from core.storage.purposes import PURPOSES, ending_of, purpose_of
 
 HOURLY_KEPT = timedelta(days=2)
@@ -64,6 +64,16 @@ def daily(days: int, now: datetime) -> tuple[Snapshot, ...]:
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     with database.reading() as connection:
         return _snapshots(_SQL["daily_usage"].all(connection, since=today - timedelta(days=days - 1)))
+
+
+def files(storage: Storage, bucket: str, purpose: str, until: datetime) -> Iterator[ObjectInfo]:
+    """The files that a count at `until` has in the line of this bucket and purpose, as far as they are still
+    there unchanged; streamed from a listing, in the storage's own order."""
+    return (
+        found
+        for found in storage.walk(bucket)
+        if found.modified_at <= until and purpose_of(bucket, ending_of(found.path)) == purpose
+    )
 
 
 def snapshot(storage: Storage, now: datetime) -> Snapshot:

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run one scheduled job now, in this process")
     run.add_argument("job", choices=sorted(JOBS))
     sync = commands.add_parser("sync", help="bring one task up to date now")
-    sync.add_argument("task_id", help="the provider's task id, or the generation's own")
+    sync.add_argument("task_id", help="the provider's task id, the generation's own, or the file's address")
     history = commands.add_parser("history", help="fill a rehearsal's history; in the local profile only")
     history.add_argument("--generations", type=int, default=rehearsal.DEFAULT_GENERATIONS, metavar="N")
     history.add_argument("--days", type=int, default=rehearsal.DEFAULT_DAYS, metavar="D")
@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
 def _sync(options: argparse.Namespace) -> int:
     actor = access.command_line(getpass.getuser())
     with_tools = tools.current()
-    generation, picked = report.named(options.task_id)
+    generation, picked = report.named(options.task_id, actor)
     before = report.look(actor, generation.id, with_tools, picked=picked)
     _say_verdict("before", before)
     remedy = Remedy.FETCH_AGAIN if diagnose(before).remedies[:1] == (Remedy.FETCH_AGAIN,) else Remedy.SYNC

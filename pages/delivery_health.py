@@ -59,5 +59,5 @@ for fault in faults:
     st.html(look.notice_html("attention", "link_off", headline, escape(fault)))
 health_filters.show(chosen)
 st.fragment(everything, run_every=REFRESH_S if live else None)()
-storage_panel.show(times.now(), times.viewer_zone())
+storage_panel.show(actor, times.now(), times.viewer_zone())
 health_filters.definitions()

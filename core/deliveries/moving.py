@@ -24,7 +24,10 @@ from core.deliveries.tools import BUCKET, Tools
 from core.errors import ErrorCategory, ProviderError, StorageError
 from core.providers.fetch import FetchFailed
 from core.providers.fetch_rules import FetchRefused
+from core.storage.file_types import FileType
 from core.storage.mover import UnusableFile, store_stream
+from core.storage.own_path import own_path
+from core.storage.rules import content_type_of
 from core.work import limiter
 from core.work.limiter import Limit, Priority
 
@@ -149,7 +152,7 @@ def _stream(generation: Generation, n: int, url: str, lease: _Lease, tools: Tool
             source.content_length,
             tools.storage,
             BUCKET,
-            lambda file_type: policy.storage_path(generation, n, file_type.extension),
+            lambda file_type: _place(generation, n, file_type, tools),
             max_bytes=tools.max_file_bytes,
             progress=lease.renew,
         )
@@ -162,6 +165,22 @@ def _stream(generation: Generation, n: int, url: str, lease: _Lease, tools: Tool
         content_type=stored.content_type,
         url=stored.url,
     )
+
+
+def _place(generation: Generation, n: int, file_type: FileType, tools: Tools) -> str:
+    """Where the file is kept: where it was, when the customer has an address already; else by our rule.
+
+    What another system stored lies under a path of its own making. A file that is there and does not carry
+    the generation's id may be another's, and is left alone.
+    """
+    known = None
+    if n == 0 and generation.task_number == 0:
+        known = own_path(tools.storage, BUCKET, generation.asset_url)
+    if known is None or content_type_of(known) != file_type.content_type:
+        return policy.storage_path(generation, n, file_type.extension)
+    if str(generation.id) in known or tools.storage.stat(BUCKET, known) is None:
+        return known
+    return policy.storage_path(generation, n, file_type.extension)
 
 
 def _record(generation: Generation, moved: list[tuple[StoredFile, int]], tools: Tools) -> bool:

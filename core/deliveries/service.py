@@ -17,11 +17,12 @@ from core.access import Action, Actor
 from core.deliveries import policy
 from core.deliveries.models import ENDED, Callback, DeliveryState, Event, EventKind, Generation
 from core.deliveries.repository import SQL, add_event, find, find_by_task, to_generation
-from core.deliveries.tools import Tools
+from core.deliveries.tools import BUCKET, Tools
 from core.errors import Conflict, InvalidInput, NotFound
 from core.providers import kie_models
 from core.providers.http import mask
 from core.providers.kie_models import Model
+from core.storage.own_path import own_path
 from core.work import queue
 
 MAX_REQUEST_KEY = 200
@@ -168,7 +169,11 @@ def fetch_again(actor: Actor | None, generation_id: UUID, tools: Tools, *, later
     if generation.delivery_state is not DeliveryState.DELIVERED:
         policy.check_can_sync(generation, now)
         raise Conflict("It is not delivered any more. Look again.")
-    missing = [file["path"] for file in files if tools.storage.stat(file["bucket"], file["path"]) is None]
+    places = [(file["bucket"], file["path"]) for file in files]
+    if not places and (own := own_path(tools.storage, BUCKET, generation.asset_url)) is not None:
+        # Stored before this product was there, or by another system.
+        places = [(BUCKET, own)]
+    missing = [path for bucket, path in places if tools.storage.stat(bucket, path) is None]
     if not missing:
         raise Conflict("No file of it is missing in our storage, so there is nothing to fetch again.")
     with database.transaction() as connection:
@@ -219,19 +224,23 @@ def newest_by_task(task_id: str, actor: Actor | None = None) -> Generation:
     """The newest generation with this task id, for a customer the newest of theirs; else NotFound."""
     with database.reading() as connection:
         found = find_by_task(connection, task_id)
-    if actor is not None and actor.kind == "customer":
-        found = [generation for generation in found if str(generation.user_id) == actor.id]
-        if not found:
-            raise NotFound("There is no such task of yours.")
+    found = [generation for generation in found if _may_see(actor, generation)]
+    if not found and actor is not None and actor.kind == "customer":
+        raise NotFound("There is no such task of yours.")
     if not found:
         raise NotFound(f"No generation has the task id {task_id[:80]!r}. Check that it was copied whole.")
     return found[0]
 
 
-def by_id(generation_id: UUID) -> Generation | None:
-    """The generation with this id; None when there is none."""
+def by_id(generation_id: UUID, actor: Actor | None = None) -> Generation | None:
+    """The generation with this id; None when there is none, or for a customer none of theirs."""
     with database.reading() as connection:
-        return find(connection, generation_id)
+        found = find(connection, generation_id)
+    return found if found is not None and _may_see(actor, found) else None
+
+
+def _may_see(actor: Actor | None, generation: Generation) -> bool:
+    return actor is None or actor.kind != "customer" or str(generation.user_id) == actor.id
 
 
 def answers_from_row(actor: Actor, generation: Generation, tools: Tools) -> bool:

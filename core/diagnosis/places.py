@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from core.errors import InvalidInput
+from core.storage.own_path import address_path, within_bucket
 
 LONGEST = 2_000
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -38,8 +38,14 @@ def read(pasted: str) -> Wanted | None:
         return None
     if not text.isprintable():
         raise InvalidInput("q", "There are control characters in it. Paste one id or one address alone.")
+    several = re.split(r"[\s,;]+", text)
+    if len(several) > 1 and all(_UUID.fullmatch(part) for part in several):
+        # As an alert or a colleague names a few generations.
+        return Wanted(text, tuple(dict.fromkeys(UUID(part) for part in several)), is_address=False)
     if re.search(r"\s", text):
-        raise InvalidInput("q", "These are several words. Paste one id or one address alone.")
+        raise InvalidInput(
+            "q", "These are several words. Paste one id or one address alone, or ids of generations."
+        )
     if "/" in text:
         return Wanted(text, _ids_of_path(text), is_address=True)
     if not _TASK.fullmatch(text):
@@ -54,22 +60,15 @@ def read(pasted: str) -> Wanted | None:
 
 def _ids_of_path(address: str) -> tuple[UUID, ...]:
     """The ids in the file's name; our own names begin with the generation's."""
-    name = _path(address).rstrip("/").rpartition("/")[2]
+    name = address_path(address).rstrip("/").rpartition("/")[2]
     return tuple(dict.fromkeys(UUID(found) for found in _UUID.findall(name)[:3]))
-
-
-def _path(address: str) -> str:
-    try:
-        return unquote(urlsplit(address).path)
-    except ValueError:
-        return ""
 
 
 def addresses(text: str, own_base: str) -> Sequence[str]:
     """The forms in which a row may have this address: as it is, without our own host, without its query."""
     base = own_base.rstrip("/")
     relative = text.removeprefix(base) if base and text.startswith(f"{base}/") else text
-    local = _path(text) if text.startswith(("http://", "https://")) else ""
+    local = address_path(text) if text.startswith(("http://", "https://")) else ""
     forms = [text, relative]
     if local.startswith("/files/"):
         query = text.partition("?")[2]
@@ -78,16 +77,9 @@ def addresses(text: str, own_base: str) -> Sequence[str]:
     return tuple(dict.fromkeys(form.partition("#")[0] for form in forms if form))
 
 
-def of_address(address: str, bucket: str) -> str | None:
-    """The path within `bucket` that an address of one of our storages names: what follows the bucket."""
-    before, found, after = _path(address).partition(f"/{bucket}/")
-    del before
-    return after if found and after else None
-
-
 def paths_of(address: str, bucket: str) -> Sequence[str]:
     """The paths that this address may stand for: behind the bucket's name, or for a CDN any end of it."""
-    parts = [part for part in _path(address).split("/") if part][-8:]
+    parts = [part for part in address_path(address).split("/") if part][-8:]
     ends = ["/".join(parts[n:]) for n in range(len(parts))]
-    inside = of_address(address, bucket)
+    inside = within_bucket(address, bucket)
     return tuple(dict.fromkeys([inside, *ends] if inside else ends))

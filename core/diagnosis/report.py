@@ -14,6 +14,7 @@ from core.diagnosis import remedies, search, snapshot
 from core.diagnosis.checks import diagnose
 from core.diagnosis.findings import Finding
 from core.diagnosis.snapshot import Snapshot
+from core.errors import NotFound
 
 
 def newest(actor: Actor | None) -> Sequence[Generation]:
@@ -29,16 +30,21 @@ def look(actor: Actor | None, generation_id: UUID, tools: Tools, *, picked: bool
     return replace(seen, at=tools.clock(), kie=kie, storage=storage)
 
 
-def named(text: str) -> tuple[Generation, bool]:
-    """The newest generation with this task id, or the one with this id of its own, and whether it was
-    named by its own id. Raises NotFound."""
+def named(text: str, actor: Actor | None = None) -> tuple[Generation, bool]:
+    """The newest generation with this task id, or the one with this id or file address, and whether
+    it was named by more than its task; for a customer among theirs. Raises NotFound."""
+    if "/" in text:
+        found = search.find(actor, text)
+        if found.only is None:
+            raise NotFound(found.sentence or "Several generations have this address. Name one by its id.")
+        return found.only, True
     try:
         own = UUID(text)
     except ValueError:
         own = None
-    if own is not None and (generation := service.by_id(own)) is not None:
+    if own is not None and (generation := service.by_id(own, actor)) is not None:
         return generation, True
-    return service.newest_by_task(text), False
+    return service.newest_by_task(text, actor), False
 
 
 def of_task(actor: Actor | None, text: str, tools: Tools) -> dict[str, Any]:

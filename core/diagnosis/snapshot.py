@@ -12,10 +12,10 @@ from core.deliveries.models import DeliveryState, EventKind, Generation
 from core.deliveries.moving import READ_LIMIT
 from core.deliveries.tools import BUCKET, Tools
 from core.deliveries.views import Detail
-from core.diagnosis import places
 from core.errors import InvalidInput, StorageError, StudioOpsError
 from core.providers.contract import TaskRecord
 from core.storage.contract import ObjectInfo
+from core.storage.own_path import own_path
 from core.work import limiter
 from core.work.limiter import Priority
 
@@ -158,8 +158,8 @@ def _files(detail: Detail, tools: Tools) -> Sequence[SeenFile]:
             for file in detail.files[:MOST_FILES]
         ]
     if generation.delivery_state is DeliveryState.DELIVERED:
-        place = places.of_address(generation.asset_url or "", BUCKET)
-        if place is None or tools.storage.url(BUCKET, place) != generation.asset_url:
+        place = own_path(tools.storage, BUCKET, generation.asset_url)
+        if place is None:
             return []
         return [SeenFile(BUCKET, place, recorded=True, found=tools.storage.stat(BUCKET, place))]
     stem = policy.storage_path(generation, 0, "")

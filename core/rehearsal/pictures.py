@@ -105,7 +105,8 @@ def _give(row: Any, n: int, samples: Sequence[Sample], tools: Tools) -> _File:
 
 def draw_usage(days: int, now: datetime, tools: Tools) -> None:
     """Counts of storage for each day of the history, growing to what is stored now."""
-    counted = usage.snapshot(tools.storage, now)
+    # As of this moment, not of the beginning: its files have just been written.
+    counted = usage.snapshot(tools.storage, tools.clock())
     counts = json.dumps([vars(line) for line in counted.lines])
     with database.transaction() as connection:
         rows = SQL["usage_curve"].all(connection, now=now, days=days, counts=counts)

@@ -1,110 +1,86 @@
-"""CSV of every generation that a filter matches, streamed; by a signed link of a page, or with a key.
+"""The rows behind a page's numbers as CSV: generations by a filter, stored files by what they are for."""
 
-The link is made for somebody who may look, covers the whole filter, and is good for an hour or two; it
-carries no right to anything else.
-"""
-
-import csv
-import hashlib
-import hmac
-import io
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import urlencode
+from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
-from core import access, database, settings
+from core import access, database, usage
 from core.access import Action, Actor
-from core.deliveries import health_rows, windows
-from core.deliveries.models import Generation
+from core.deliveries import health_rows, tools, windows
 from core.deliveries.windows import Filter
-from core.errors import InvalidInput, NotSignedIn
-from core.web.auth import actor_of
+from core.errors import InvalidInput
+from core.storage.purposes import PURPOSES
+from core.web import csv_answers
 from core.web.openapi import SCHEMES, refusals
 
-router = APIRouter(tags=["Deliveries"])
-LINK_GOOD_FOR = timedelta(hours=1)
-LINES_AT_ONCE = 500
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+router = APIRouter(tags=["CSV"])
+DELIVERIES, STORAGE = "deliveries.csv", "storage.csv"
+_SECURITY = {"security": [{}, *SCHEMES]}
 _COLUMNS = (
     "id", "created_at", "kind", "model", "delivery_state", "status", "delivered_at", "task_id", "user_id",
     "failure_category", "failure_code", "failure_message", "result_expires_at", "asset_url", "prompt",
 )  # fmt: skip
+_FILE_COLUMNS = ("bucket", "path", "bytes", "content_type", "modified_at")
 
 
 def link(actor: Actor | None, chosen: Filter, now: datetime) -> str | None:
-    """Where `actor` gets the CSV; the same for the rest of the hour. None where no key signs links."""
+    """Where `actor` gets the generations that the filter matches. None where no key signs links."""
     access.check(actor, Action.VIEW)
-    end = windows.hour_of(now) + windows.HOUR + LINK_GOOD_FOR
-    given = {**chosen.query(), "exp": str(int(end.timestamp()))}
-    signature = _sign(given)
-    return None if signature is None else f"/api/deliveries.csv?{urlencode({**given, 'sig': signature})}"
+    return csv_answers.link(DELIVERIES, chosen.query(), now)
 
 
-def _sign(given: Mapping[str, str]) -> str | None:
-    key = settings.current().files_signing_key
-    if key is None:
-        return None
-    text = "\n".join(("deliveries.csv", urlencode(sorted(given.items()))))
-    return hmac.new(key.get_secret_value().encode(), text.encode(), hashlib.sha256).hexdigest()
-
-
-def _looker(request: Request, given: dict[str, str], now: datetime) -> Actor:
-    """Who asks: the holder of a page's link, or of a key. NotSignedIn says what to do."""
-    signature = given.pop("sig", None)
-    if signature is None:
-        return actor_of(request)
-    expected, expires = _sign(given), given.get("exp", "")
-    if expected is None or not hmac.compare_digest(expected.encode(), signature.encode()):
-        raise NotSignedIn("This link is not one of ours. Press the page's CSV button again.")
-    if not expires.isdigit() or int(expires) <= now.timestamp():
-        raise NotSignedIn("This link has expired. Reload the page and press its CSV button again.")
-    return Actor("person", "csv-link", "Holder of a CSV link", frozenset({access.Role.VIEWER}), "page")
+def storage_link(actor: Actor | None, line: usage.Line, counted_at: datetime, now: datetime) -> str | None:
+    """Where `actor` gets the files of this line of a count. None where no key signs links."""
+    access.check(actor, Action.VIEW)
+    until = counted_at.astimezone(UTC).isoformat()
+    return csv_answers.link(STORAGE, {"bucket": line.bucket, "purpose": line.purpose, "until": until}, now)
 
 
 @router.get(
-    "/deliveries.csv",
+    f"/{DELIVERIES}",
     response_class=StreamingResponse,
     responses=refusals(400, 401, 403),
-    openapi_extra={"security": [{}, *SCHEMES]},
+    openapi_extra=_SECURITY,
 )
 def deliveries_csv(request: Request) -> StreamingResponse:
     """Every generation that the filter matches, newest first; each as it was when its line was written."""
     given, now = dict(request.query_params), database.now()
-    actor = access.check(_looker(request, given, now), Action.VIEW)
+    actor = access.check(csv_answers.looker(DELIVERIES, request, given, now), Action.VIEW)
     chosen, faults = windows.read(given)
     if faults:
         raise InvalidInput("filter", " ".join(faults))
-    name = f"deliveries-{chosen.window}-{now.astimezone(UTC):%Y%m%d-%H%M}.csv"
-    lines = _lines(health_rows.every_row(actor, chosen, now))
-    first = next(lines)
-    return StreamingResponse(
-        itertools.chain([first], lines),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+    rows = (
+        [getattr(generation, name) for name in _COLUMNS]
+        for generation in health_rows.every_row(actor, chosen, now)
     )
+    return csv_answers.answer(f"deliveries-{chosen.window}", _COLUMNS, rows, now)
 
 
-def _lines(rows: Iterator[Generation]) -> Iterator[str]:
-    """The head, then some hundred lines at a time."""
-    yield _text([_COLUMNS])
-    while batch := list(itertools.islice(rows, LINES_AT_ONCE)):
-        yield _text([[cell(getattr(generation, name)) for name in _COLUMNS] for generation in batch])
+@router.get(
+    f"/{STORAGE}",
+    response_class=StreamingResponse,
+    responses=refusals(400, 401, 403, 502, 503),
+    openapi_extra=_SECURITY,
+)
+def storage_csv(request: Request) -> StreamingResponse:
+    """Every stored file of one `bucket` and `purpose`, with `until` those that were there at that time."""
+    given, now = dict(request.query_params), database.now()
+    access.check(csv_answers.looker(STORAGE, request, given, now), Action.VIEW)
+    bucket, purpose = given.get("bucket", ""), given.get("purpose", "")
+    if purpose not in PURPOSES.get(bucket, ()):
+        known = "; ".join(f"{name}: {', '.join(purposes)}" for name, purposes in PURPOSES.items())
+        raise InvalidInput("purpose", f"There are these buckets and purposes: {known}.")
+    found = usage.files(tools.current().storage, bucket, purpose, _moment(given.get("until"), now))
+    rows = ([getattr(file, name) for name in _FILE_COLUMNS] for file in found)
+    return csv_answers.answer(f"{bucket}-{purpose}", _FILE_COLUMNS, rows, now)
 
 
-def _text(rows: Sequence[Sequence[str]]) -> str:
-    written = io.StringIO()
-    csv.writer(written).writerows(rows)
-    return written.getvalue()
-
-
-def cell(value: Any) -> str:
-    """A value as a cell that no spreadsheet takes for a formula."""
-    if value is None:
-        return ""
-    text = value.isoformat() if isinstance(value, datetime) else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _moment(text: str | None, now: datetime) -> datetime:
+    try:
+        found = datetime.fromisoformat(text) if text else now
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise InvalidInput("until", "“until” must be a time such as 2026-11-24T13:00:00+00:00.")
+    return found

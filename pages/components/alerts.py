@@ -19,13 +19,15 @@ MACHINERY = frozenset(policy.OF_MACHINERY.values())
 
 @dataclass(frozen=True)
 class Told:
-    """How a kind of alert is told; `state` is the filter of Delivery health that shows its rows."""
+    """How a kind of alert is told; `state` is the filter of Delivery health that shows its rows, `exact` that
+    it shows just those."""
 
     icon: str
     tone: Tone
     headline: Callable[[Alert], str]
     meaning: str
     state: str = ""
+    exact: bool = False
 
 
 def _results(alert: Alert) -> str:
@@ -89,6 +91,7 @@ TOLD: dict[Kind, Told] = {
         lambda alert: f"{_deliveries(alert)} stuck",
         "Under way for longer than their model may take. KIE is asked about each again and again.",
         "stuck",
+        exact=True,
     ),
 }
 

@@ -1,7 +1,10 @@
 """The panels of delivery health. Each number opens the rows that it counts, by the address."""
 
+import re
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from html import escape
+from typing import TypeVar
 
 import streamlit as st
 
@@ -13,7 +16,12 @@ from pages.components import formats, look, outcome_bars, times
 from pages.components.health_filters import COUNTING, WINDOW_NAMES, go, model_name
 from pages.components.states import LOOKS, icon_html
 
-SHOWN = 6
+# So many lines of a panel at first, and after a click on all of them.
+SHOWN, MOST_SHOWN = 6, 60
+Line = TypeVar("Line")
+# What stands for a number or an id where failures that differ in it alone are one group.
+_ANY = re.compile(r"<(?:n|id)>")
+TARGET_SAID = formats.percent(TARGET)
 
 
 def numbers(found: Health, zone: tzinfo) -> None:
@@ -32,7 +40,7 @@ def numbers(found: Health, zone: tzinfo) -> None:
 
 
 def _rate(found: Health, window: str, zone: tzinfo) -> None:
-    counts = found.known(window)
+    counts, beside = found.known(window), ""
     if counts is None:
         big, small, tone = formats.NO_DATA, COUNTING, "waiting"
     elif counts.success_rate is None:
@@ -41,10 +49,21 @@ def _rate(found: Health, window: str, zone: tzinfo) -> None:
         big = formats.percent(counts.success_rate)
         small = f"of {formats.count(counts.finished)}, {formats.count(counts.in_flight)} in flight"
         tone = "good" if counts.success_rate >= TARGET else "bad"
+        beside = _against_target_html(reached=counts.success_rate >= TARGET)
     trend = _trend(counts, found.before) if window == found.filter.window and found.before_counted else ""
     opens = found.filter.but(window=window, state="finished", signature=None, at=None)
-    name, meaning = f"Success, {WINDOW_NAMES[window]}", f"{DEFINITIONS['success']} The target is 98 %."
-    _card(f"rate-{window}", name, (big, small, trend, tone), opens, meaning, found.as_of, zone)
+    name, meaning = (
+        f"Success, {WINDOW_NAMES[window]}",
+        f"{DEFINITIONS['success']} The target is {TARGET_SAID}.",
+    )
+    said = (big, small, trend, tone)
+    _card(f"rate-{window}", name, said, opens, meaning, found.as_of, zone, beside=beside)
+
+
+def _against_target_html(*, reached: bool) -> str:
+    """In words and a sign, because a colour alone says nothing."""
+    icon, words = ("check", "target reached") if reached else ("south", f"under {TARGET_SAID}")
+    return f' <span class="so-small so-toned">{icon_html(icon)}{escape(words)}</span>'
 
 
 def _trend(counts: Counts | None, before: Counts) -> str:
@@ -88,14 +107,16 @@ def _card(
     meaning: str,
     as_of: datetime,
     zone: tzinfo,
+    *,
+    beside: str = "",
 ) -> None:
-    """`said`: the number, a line about it, its trend, its tone."""
+    """`said`: the number, a line about it, its trend, its tone; `beside`: HTML beside the number."""
     big, small, trend, tone = said
     trend_html = f'<div class="so-small so-quiet">{escape(trend)}</div>' if trend else ""
     with st.container(key=f"so-card-health-{key}", gap=None, height="stretch"):
         st.html(
             f'<div class="so-number-card so-{tone}"><div class="so-small so-quiet">{escape(name)}</div>'
-            f'<div class="so-big so-toned">{escape(big)}</div>'
+            f'<div class="so-beside"><span class="so-big so-toned">{escape(big)}</span>{beside}</div>'
             f'<div class="so-small so-quiet">{escape(small)}</div>{trend_html}</div>'
         )
         st.button(
@@ -174,7 +195,7 @@ def _failures(found: Health) -> None:
     st.html(_head_html("What failed", groups if found.failures else ""))
     if not found.failures:
         st.html('<div class="so-quiet">No failure in this window.</div>')
-    for failure in found.failures[:SHOWN]:
+    for failure in _shown(found.failures, "failures"):
         _line(
             f"failure-{failure.signature}",
             failure_title(failure),
@@ -182,19 +203,48 @@ def _failures(found: Health) -> None:
             formats.count(failure.n),
             found.filter.but(signature=failure.signature, state=None, at=None),
         )
+    _more(len(found.failures), "failures")
+
+
+def _shown(lines: Sequence[Line], name: str) -> Sequence[Line]:
+    """The first few lines of a panel, or all of them once somebody asked for that."""
+    return lines[: MOST_SHOWN if st.session_state.get(_whole(name)) else SHOWN]
+
+
+def _whole(name: str) -> str:
+    return f"so-health-whole-{name}"
+
+
+def _more(n: int, name: str) -> None:
+    """The button that shows the lines that are left out, and takes them away again."""
+    if n <= SHOWN:
+        return
+    whole = bool(st.session_state.get(_whole(name)))
+    more = f"Show all {formats.count(n)}" if n <= MOST_SHOWN else f"Show the first {MOST_SHOWN}"
+    st.button(
+        "Show fewer" if whole else more,
+        key=f"so-health-more-{name}",
+        type="tertiary",
+        on_click=_turn,
+        args=(name,),
+    )
+
+
+def _turn(name: str) -> None:
+    st.session_state[_whole(name)] = not st.session_state.get(_whole(name))
 
 
 def failure_title(failure: FailureLine) -> str:
     """A failure group in one line."""
     said = failure.message or failure.category.replace("_", " ") or "no reason given"
-    return f"{failure.code + ': ' if failure.code else ''}{said}"
+    return f"{failure.code + ': ' if failure.code else ''}{_ANY.sub('…', said)}"
 
 
 def _models(found: Health) -> None:
     st.html(_head_html("Models", "success rate"))
     if not found.models:
         st.html('<div class="so-quiet">No generation in this window.</div>')
-    for one in found.models[:SHOWN]:
+    for one in _shown(found.models, "models"):
         kind = one.kind if one.kind in KINDS else found.filter.kind
         _line(
             f"model-{one.kind}-{one.model}",
@@ -203,6 +253,7 @@ def _models(found: Health) -> None:
             formats.percent(one.counts.success_rate),
             found.filter.but(model=one.model, kind=kind, state="begun", signature=None, at=None),
         )
+    _more(len(found.models), "models")
 
 
 def _model_said(one: ModelLine) -> str:

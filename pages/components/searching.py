@@ -28,7 +28,8 @@ def box() -> str:
         max_chars=places.LONGEST,
         icon=":material/search:",
         placeholder="Paste a task id, a generation id, the address of a file, or a customer's id",
-        help="An address may be the customer's, our storage's, or KIE's temporary one.",
+        help="An address may be the customer's, our storage's, or KIE's temporary one. The ids of several"
+        " generations, with commas between them, are listed.",
     )
     return str(pasted or "")
 
@@ -80,6 +81,8 @@ def choose(found: Found) -> None:
 
 
 def _headline(found: Found) -> str:
+    if found.by is By.GENERATION:
+        return f"These {len(found.generations)}"
     return {
         By.NEWEST: f"The newest {len(found.generations)}",
         By.CUSTOMER: "The customer's latest tasks",

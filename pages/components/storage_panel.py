@@ -6,13 +6,15 @@ from html import escape
 import streamlit as st
 
 from core import usage
+from core.access import Actor
+from core.web import export
 from pages.components import errors, formats, times
 
 DAYS = 30
 
 
-def show(now: datetime, zone: tzinfo) -> None:
-    """Files and bytes by bucket and purpose, with the growth over the last days."""
+def show(actor: Actor, now: datetime, zone: tzinfo) -> None:
+    """Files and bytes by bucket and purpose, with the growth; a number of files opens them."""
     with errors.guarded("storage"), st.container(border=True):
         latest, days = usage.latest(), usage.daily(DAYS, now)
         head = '<div class="so-panel-head"><b>Storage</b><span class="so-quiet so-small">{}</span></div>'
@@ -27,7 +29,7 @@ def show(now: datetime, zone: tzinfo) -> None:
         before = {(line.bucket, line.purpose): line.bytes for line in first.lines}
         rows = "".join(
             f"<tr><td>{escape(line.bucket)}</td><td>{escape(line.purpose.replace('_', ' '))}</td>"
-            f"<td>{formats.count(line.files)}</td><td>{formats.size(line.bytes)}</td>"
+            f"<td>{_files_html(actor, line, latest.taken_at, now)}</td><td>{formats.size(line.bytes)}</td>"
             f"<td>{_growth(line.bytes - before.get((line.bucket, line.purpose), 0))}</td></tr>"
             for line in latest.lines
             if line.files or before.get((line.bucket, line.purpose))
@@ -42,6 +44,16 @@ def show(now: datetime, zone: tzinfo) -> None:
             else '<div class="so-quiet">Nothing is stored yet.</div>'
         )
         st.html(head.format(told) + f'<div class="so-big">{total}</div>' + table)
+
+
+def _files_html(actor: Actor, line: usage.Line, counted_at: datetime, now: datetime) -> str:
+    """How many files, as a link to the list of them."""
+    number = formats.count(line.files)
+    link = export.storage_link(actor, line, counted_at, now) if line.files else None
+    if link is None:
+        return number
+    told = f"CSV of these {number} files, as far as they are still there"
+    return f'<a href="{escape(link)}" title="{told}" aria-label="{told}">{number}</a>'
 
 
 def _growth(change: int) -> str:

@@ -7,7 +7,7 @@ from html import escape
 
 import streamlit as st
 
-from core.access import Actor
+from core.access import Action, Actor
 from core.alerts import views as alerts_views
 from core.alerts.models import Alert
 from core.deliveries import views
@@ -47,24 +47,30 @@ def gather(actor: Actor, now: datetime, zone: tzinfo) -> Sequence[Task]:
     # A dead part of the machinery stands in the banner already.
     told = alerts.MACHINERY if banner.names_something(now) else frozenset()
     return [
-        *(_of_alert(alert, now, zone) for alert in alerts_views.waiting(actor) if alert.kind not in told),
+        *(
+            _of_alert(actor, alert, now, zone)
+            for alert in alerts_views.waiting(actor)
+            if alert.kind not in told
+        ),
         *(_of_job(job, now, zone) for job in failing),
         *(_of_training(row, now, zone) for row in _trainings(actor, now)),
-        *(_of_delivery(generation, now, zone) for generation in deliveries),
+        *(_of_delivery(actor, generation, now, zone) for generation in deliveries),
     ]
 
 
-def _of_alert(alert: Alert, now: datetime, zone: tzinfo) -> Task:
+def _of_alert(actor: Actor, alert: Alert, now: datetime, zone: tzinfo) -> Task:
     told = alerts.TOLD[alert.kind]
-    one = alert.ids[0] if len(alert.ids) == 1 else ""
+    # It names a few of its rows. When those are all, they are opened, where no filter shows just those.
+    all_named = len(alert.ids) == alert.count and actor.may(Action.DEBUG_GENERATION)
+    named = ",".join(alert.ids) if all_named and (alert.count == 1 or not told.exact) else ""
     return Task(
         tone=told.tone,
         icon=told.icon,
         headline=told.headline(alert),
         detail_html=alerts.detail_html(alert, now, zone),
-        button="Open" if one or told.state else "",
-        page="debug_sync.py" if one else "delivery_health.py",
-        query={"q": one} if one else {"state": told.state},
+        button="Open" if named or told.state else "",
+        page="debug_sync.py" if named else "delivery_health.py",
+        query={"q": named} if named else {"state": told.state},
         alert=alert,
     )
 
@@ -110,7 +116,7 @@ def _of_training(row: Row, now: datetime, zone: tzinfo) -> Task:
     )
 
 
-def _of_delivery(generation: Generation, now: datetime, zone: tzinfo) -> Task:
+def _of_delivery(actor: Actor, generation: Generation, now: datetime, zone: tzinfo) -> Task:
     state = look_of(generation)
     what = f"“{formats.excerpt(generation.prompt, 60)}”" if generation.prompt else "no prompt"
     when = times.ago_html(generation.created_at, now, zone)
@@ -120,7 +126,7 @@ def _of_delivery(generation: Generation, now: datetime, zone: tzinfo) -> Task:
         icon=state.icon,
         headline=f"{state.word}: {generation_facts.label(generation)}",
         detail_html=f'<div class="so-clamp">{escape(what)} · begun {when} · {why}</div>',
-        button="Open",
+        button="Open" if actor.may(Action.DEBUG_GENERATION) else "",
         page="debug_sync.py",
         query={"q": str(generation.id)},
     )

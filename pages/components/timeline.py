@@ -124,7 +124,9 @@ def line_html(line: Line, begun_at: datetime, zone: tzinfo) -> str:
     step, told = line.step, TOLD[line.step.kind]
     sentence = told.sentence(step.detail)
     if line.times > 1:
-        sentence += f", {formats.count(line.times)} times until {times.clock_time(line.last_at, zone)}"
+        sentence += (
+            f", {formats.count(line.times)} times until {times.clock_time_since(line.last_at, step.at, zone)}"
+        )
     meta = [f"after {formats.duration(max(0.0, (step.at - begun_at).total_seconds()))}"]
     if step.duration_ms is not None:
         meta.append(f"took {formats.duration(step.duration_ms / 1000)}")
@@ -139,7 +141,7 @@ def line_html(line: Line, begun_at: datetime, zone: tzinfo) -> str:
     exact = escape(times.exact(step.at, zone))
     return (
         f'<div class="so-step so-{told.tone}">'
-        f'<span class="so-when" title="{exact}">{times.clock_time(step.at, zone)}</span>'
+        f'<span class="so-when" title="{exact}">{times.clock_time_since(step.at, begun_at, zone)}</span>'
         f"{icon_html(told.icon)}"
         f'<div>{escape(sentence)} <span class="so-meta">· {escape(" · ".join(meta))}</span>{words}</div>'
         "</div>"

@@ -54,6 +54,13 @@ def clock_time(then: datetime, of: tzinfo) -> str:
     return f"{then.astimezone(of):%H:%M:%S}"
 
 
+def clock_time_since(then: datetime, since: datetime, of: tzinfo) -> str:
+    """`18:35:10`; on another day than `since` with that day before it, `20 Nov 18:35:10`."""
+    local = then.astimezone(of)
+    same_day = local.date() == since.astimezone(of).date()
+    return clock_time(then, of) if same_day else f"{local.day} {local:%b %H:%M:%S}"
+
+
 def ago_html(then: datetime | None, at: datetime, of: tzinfo) -> str:
     """How long ago, with the exact time on hover."""
     if then is None:

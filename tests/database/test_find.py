@@ -111,6 +111,13 @@ def test_two_rows_of_one_task_are_both_found(crowd: None) -> None:
     assert found.only is None
 
 
+def test_several_ids_are_a_list_of_exactly_those(crowd: None) -> None:
+    made = [one() for _ in range(3)]
+    found = search.find(STAFF, f"{made[0]},{made[2]}, {uuid.uuid4()}")
+    assert {generation.id for generation in found.generations} == {made[0], made[2]}
+    assert (found.by, found.only) == (By.GENERATION, None)
+
+
 def test_a_task_that_only_a_callback_named_leads_to_its_generation(crowd: None) -> None:
     made = one(status="queued")
     with database.transaction() as connection:

@@ -116,8 +116,11 @@ def test_a_customer_syncs_their_own_task_and_no_other(world: World, configure: C
         unknown = web.get("/api/kie/sync", params={"taskId": "task_unknown"})
         assert is_error(unknown, 404, "not_found")
         assert unknown.json()["error"]["message"] == theirs
+        own_id = mine.json()["generationId"]
+        assert web.get("/api/kie/sync", params={"taskId": own_id}).json()["taskId"] == task
     with customer(world, token(other)) as web:
         assert is_error(web.get("/api/kie/sync", params={"taskId": task}), 404, "not_found")
+        assert is_error(web.get("/api/kie/sync", params={"taskId": own_id}), 404, "not_found")
     assert world.row(world.web.get("/api/kie/sync", params={"taskId": others_task}).json()["generationId"])
 
 
@@ -194,6 +197,7 @@ def test_the_api_describes_itself(world: World) -> None:
         "/kie/sync",
         "/debug/kie",
         "/deliveries.csv",
+        "/storage.csv",
         "/image-proxy",
         "/fal/webhook",
         "/replicate/webhook",

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from core import access
+from core import access, usage
+from core.deliveries import tools
 from core.deliveries.windows import Filter
-from core.web import export
+from core.usage import Line
+from core.web import csv_answers, export
 from tests.journeys.world import World
 
 NOW = datetime.now(UTC)
@@ -74,4 +76,41 @@ def test_a_key_may_ask_and_is_told_what_is_wrong(world: World) -> None:
     [(None, ""), ("=1", "'=1"), ("\r1", "'\r1"), ("a=1", "a=1"), (-5, "'-5"), (5, "5")],
 )
 def test_no_cell_is_a_formula(value: object, written: str) -> None:
-    assert export.cell(value) == written
+    assert csv_answers.cell(value) == written
+
+
+def test_a_number_of_stored_files_opens_exactly_those(world: World) -> None:
+    kling = {"model": "kling-2.6/text-to-video", "input": {"prompt": "waves"}}
+    film = world.web.post("/api/kie/createTask", json=kling).json()["generationId"]
+    for made in (film, world.create("one")["generationId"], world.create("two")["generationId"]):
+        world.settle(made, {"delivered"})
+    counted = usage.snapshot(tools.current().storage, datetime.now(UTC))
+    world.settle(world.create("after the count")["generationId"], {"delivered"})
+    opened_files = 0
+    for line in counted.lines:
+        link = export.storage_link(VIEWER, line, counted.taken_at, NOW)
+        assert link is not None
+        rows = list(csv.DictReader(io.StringIO(opened(world, link).text)))
+        assert (len(rows), sum(int(row["bytes"]) for row in rows)) == (line.files, line.bytes), line
+        assert {row["bucket"] for row in rows} <= {line.bucket}
+        opened_files += len(rows)
+        assert opened(world, link.replace("purpose=", "purpose=x")).status_code == 401
+    assert opened_files == 3
+    headers = {"Authorization": f"Bearer {world.environment['OPS_API_KEY']}"}
+    now = "/api/storage.csv?bucket=generations&purpose=result_image"
+    assert len(opened(world, now, **headers).text.splitlines()) == 4
+    for odd in (
+        "bucket=generations&purpose=nonsense",
+        "bucket=../x&purpose=weights",
+        f"{now[17:]}&until=soon",
+    ):
+        answer = opened(world, f"/api/storage.csv?{odd}", **headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_input")
+
+
+def test_a_link_to_one_csv_opens_no_other(world: World) -> None:
+    line = Line("generations", "result_image", 1, 1)
+    link = export.storage_link(VIEWER, line, NOW, NOW)
+    assert link is not None
+    assert opened(world, link).status_code == 200
+    assert opened(world, link.replace("storage.csv", "deliveries.csv")).status_code == 401

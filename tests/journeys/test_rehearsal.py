@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core import access
+from core import access, usage
 from core.deliveries import rollups, tools
 from core.deliveries.models import DeliveryState
 from core.errors import Conflict, ErrorCategory, InvalidInput, NotAllowed
@@ -78,6 +78,11 @@ def test_every_state_category_model_and_a_month_of_costs_are_there(world: World)
     for (url,) in [*newest, *oldest]:
         assert world.web.get(url).status_code == 200
     assert world.sql("SELECT 1 FROM storage_usage WHERE taken_at < now() - interval '50 days'")
+    counted = usage.latest()
+    assert counted is not None
+    for line in counted.lines:
+        listed = list(usage.files(tools.current().storage, line.bucket, line.purpose, counted.taken_at))
+        assert (len(listed), sum(file.bytes for file in listed)) == (line.files, line.bytes), line
     assert begun_again_is_refused()
     cleared()
 

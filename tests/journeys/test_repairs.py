@@ -82,6 +82,51 @@ def test_a_file_that_storage_lost_is_fetched_again_under_its_address(
     assert len(line.after["missing_files"]) == 1
 
 
+def test_sync_over_http_fetches_a_lost_file_again_and_takes_the_generations_own_id(world: World) -> None:
+    made = world.create("kept")
+    first = world.settle(made["generationId"], {"delivered"})
+    world.files()[0].unlink()
+    told = sync(world, made["generationId"])
+    assert (told["taskId"], told["diagnosis"]["rule"]) == (made["taskId"], "all-well")
+    assert told["assetUrl"].endswith(first.asset_url or "no address")
+    assert world.web.get(told["assetUrl"]).status_code == 200
+    assert world.events(made["generationId"]).count("sync_requested") == 1
+    assert sync(world, made["taskId"])["diagnosis"]["rule"] == "all-well"
+    assert world.events(made["generationId"]).count("sync_requested") == 1
+
+
+@pytest.mark.parametrize("name", ["theirs.jpg", "theirs.jpeg"])
+def test_a_lost_file_that_the_application_stored_comes_back_under_its_address(
+    world: World, name: str
+) -> None:
+    """Nobody here recorded it: the row's address alone says where it was."""
+    made = world.create("theirs")
+    ours = world.settle(made["generationId"], {"delivered"})
+    world.files()[0].unlink()
+    address = tools.current().storage.url("generations", f"someone/{name}")
+    world.sql("DELETE FROM stored_files")
+    world.sql("UPDATE generations SET asset_url = %s WHERE id = %s", address, ours.id)
+    assert rule(world, made["taskId"]) == "file-missing"
+    remedies.press(STAFF, Remedy.FETCH_AGAIN, ours.id, tools.current())
+    again = world.settle(made["generationId"], {"delivered"})
+    assert again.asset_url == address
+    assert world.web.get(address).status_code == 200
+    assert [path.name for path in world.files()] == [name]
+    assert rule(world, made["taskId"]) == "all-well"
+
+
+def test_a_file_that_may_be_anothers_is_never_written_over(world: World) -> None:
+    other = world.settle(world.create("another")["generationId"], {"delivered"})
+    [kept] = world.files()
+    before = kept.stat()
+    made = world.create("copied [[fault:callback_lost]]")
+    world.sql("UPDATE generations SET asset_url = %s WHERE id = %s", other.asset_url, made["generationId"])
+    row = world.settle(made["generationId"], {"delivered"})
+    assert row.asset_url != other.asset_url
+    assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert len(world.files()) == 2
+
+
 def test_what_cannot_be_rescued_is_made_again_once_and_paid_once(world: World) -> None:
     made = world.create("failed [[fault:provider_fail=501]]")
     failed = world.settle(made["generationId"], {"failed"})
@@ -102,6 +147,14 @@ def test_the_command_ends_with_one_where_a_person_is_needed(
     assert done.code == 1
     assert "(provider-failed)" in done.out
     assert "next: Make it again" in done.out
+
+
+def test_the_command_takes_the_address_of_the_file_too(world: World, command: Callable[..., Said]) -> None:
+    row = world.settle(world.create("by its address")["generationId"], {"delivered"})
+    world.files()[0].unlink()
+    done = command("sync", world.environment["PUBLIC_BASE_URL"] + (row.asset_url or ""))
+    assert (done.code, "(all-well)" in done.out) == (0, True), done.out + done.err
+    assert command("sync", "https://nobody.example/a.png").code == 1
 
 
 def test_two_people_at_once_make_one_attempt(world: World) -> None:

@@ -54,6 +54,25 @@ def test_every_panel_has_something_to_say_and_a_number_opens_its_rows(
     assert "stuck now" in html_of(app)
 
 
+def test_the_target_is_told_in_words_and_no_failure_stays_hidden(
+    open_page: OpenPage, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.insert(connection, seeding.Row(DeliveryState.DELIVERED, Status.SUCCESS))
+    assert "target reached" in html_of(open_page(PAGE))
+    words = ("fire", "flood", "frost", "wind", "hail", "storm", "fog", "drought")
+    for word in words:
+        why = ("service_error", "500", f"A {word}.")
+        seeding.insert(connection, seeding.Row(DeliveryState.FAILED, Status.FAILED, failure=why))
+    app = open_page(PAGE)
+    said = html_of(app)
+    assert "under 98.0\u00a0%" in said
+    assert sum(f"A {word}." in said for word in words) < len(words)
+    app.button(key="so-health-more-failures").click().run()
+    said = html_of(app)
+    assert [word for word in words if f"A {word}." not in said] == []
+    assert app.button(key="so-health-more-failures").label == "Show fewer"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

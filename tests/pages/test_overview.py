@@ -4,14 +4,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+import pytest
 
-from core import settings
+from core import access, settings
+from core.access import Actor, Role
 from core.alerts import service as alerts
 from core.deliveries.models import DeliveryState
+from core.diagnosis import search
 from core.trainings.models import RunState, Stage
-from pages.components import panels
+from pages.components import panels, tasks
 from tests.pages import seeding, training_seeds
 from tests.pages.conftest import OpenPage, failures_of, html_of
+
+STAFF = access.command_line("ada")
+VIEWER = Actor("person", "v", "A viewer", frozenset({Role.VIEWER}), "page")
 
 
 def test_the_first_day_says_what_to_do_first(
@@ -90,6 +96,38 @@ def test_lost_results_are_one_item_until_somebody_has_seen_them(
     assert "Nothing needs a person now." in html_of(app)
     [(note_kept,)] = connection.execute("SELECT note FROM alerts").fetchall()
     assert note_kept == "the customers know"
+
+
+@pytest.mark.parametrize(("n", "all_of_them"), [(1, True), (3, True), (25, False)])
+def test_an_alert_opens_exactly_the_rows_that_it_counts(
+    connection: psycopg.Connection[Any], n: int, *, all_of_them: bool
+) -> None:
+    """Also those of long ago, which no window of Delivery health reaches; too many are left to its filter."""
+    for age in range(n):
+        seeding.insert(connection, seeding.Row(DeliveryState.LOST, "failed", age_s=50 * 86_400 + age))
+    lost(connection, 0)
+    [task] = tasks.gather(STAFF, datetime.now(UTC), UTC)
+    if not all_of_them:
+        assert (task.page, task.query) == ("delivery_health.py", {"state": "lost"})
+        return
+    assert task.page == "debug_sync.py"
+    opened = search.find(STAFF, task.query["q"]).generations
+    rows = connection.execute("SELECT id FROM generations").fetchall()
+    assert {generation.id for generation in opened} == {row[0] for row in rows}
+
+
+def test_a_viewer_is_led_to_no_page_that_is_closed_to_them(
+    open_page: OpenPage, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeding.alive(connection)
+    seeding.insert(connection, seeding.Row(DeliveryState.NEEDS_ATTENTION, "queued"))
+    lost(connection, 1)
+    monkeypatch.setattr(access, "local_operator", lambda *_: VIEWER)
+    app = open_page("overview.py")
+    assert not failures_of(app)
+    assert "Needs attention: FLUX.2 Pro" in html_of(app)
+    found = tasks.gather(VIEWER, datetime.now(UTC), UTC)
+    assert [task.page for task in found if task.button] == ["delivery_health.py"]
 
 
 def test_an_alert_that_grew_while_it_was_looked_at_is_looked_at_again(

@@ -1,5 +1,6 @@
 """States, reasons and steps: every one has its word, and nothing from outside is HTML or a script."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
@@ -153,6 +154,9 @@ def test_equal_looks_at_the_provider_are_one_line() -> None:
         (EventKind.POLLED, 1),
     ]
     told = timeline.line_html(lines[1], NOW, UTC)
+    later = timeline.line_html(lines[1], NOW - timedelta(days=15), UTC)
+    assert re.search(rf">{NOW.day} {NOW:%b} \d\d:\d\d:\d\d</span>", later)
+    assert re.search(r">\d\d:\d\d:\d\d</span>", told)
     assert "KIE was asked: generating, 5 times until 17:35:14" in told
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from core.diagnosis import places
 from core.errors import InvalidInput
+from core.storage.own_path import within_bucket
 
 ONE, OTHER = "11111111-2222-4333-8444-555555555555", "aaaaaaaa-2222-4333-8444-555555555555"
 HEX = ONE.replace("-", "")
@@ -17,6 +18,8 @@ HEX = ONE.replace("-", "")
         (ONE, ONE, [ONE]),
         (f'  "{ONE}",\n', ONE, [ONE]),
         (HEX, HEX, [ONE]),
+        (f"{ONE}, {OTHER} {ONE}", f"{ONE}, {OTHER} {ONE}", [ONE, OTHER]),
+        ("https://cdn.example.com/a,b;c.png", None, []),
         ("task_0123", "task_0123", []),
         (f"/files/generations/{OTHER}/image/{ONE}_17.jpg?sig=x", None, [ONE]),
         (f"https://x.supabase.co/storage/v1/object/public/generations/u/image/{ONE}_1.png", None, [ONE]),
@@ -42,6 +45,7 @@ def test_nothing_at_all(pasted: str) -> None:
     [
         ("x" * 10_000, "a text of 10,000 characters"),
         ("where is my picture", "several words"),
+        (f"{ONE} task_1", "several words"),
         ("task\x00_1", "control characters"),
         ("task\u202e1", "control characters"),
         ("<b>task</b>", "No"),
@@ -73,8 +77,8 @@ def test_the_forms_of_an_address() -> None:
 
 def test_the_places_that_an_address_may_stand_for() -> None:
     supabase = "https://x.supabase.co/storage/v1/object/sign/generations/u/image/a%20b.png?token=t"
-    assert places.of_address(supabase, "generations") == "u/image/a b.png"
+    assert within_bucket(supabase, "generations") == "u/image/a b.png"
     assert places.paths_of(supabase, "generations")[0] == "u/image/a b.png"
     assert "u/image/a.png" in places.paths_of("https://cdn.example.com/x/u/image/a.png", "generations")
     assert len(places.paths_of("https://h/" + "a/" * 500, "generations")) <= 8
-    assert places.of_address("https://h/a.png", "generations") is None
+    assert within_bucket("https://h/a.png", "generations") is None
