@@ -56,6 +56,10 @@ class FalTrainer:
     def ceiling(self) -> timedelta:
         return CEILING
 
+    @property
+    def starts_within(self) -> timedelta | None:
+        return None
+
     def prepare(self, request: TrainingRequest) -> None:
         check(request, BOUNDS, "fal")
 

@@ -90,6 +90,10 @@ class ReplicateTrainer:
     def ceiling(self) -> timedelta:
         return CEILING
 
+    @property
+    def starts_within(self) -> timedelta | None:
+        return None
+
     def prepare(self, request: TrainingRequest) -> None:
         """The private model that the training is pushed to, one a run."""
         check(request, BOUNDS, "Replicate")

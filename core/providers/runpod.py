@@ -8,6 +8,7 @@ the run's progress address, which `progress` reads; it returns None while there 
 A SUCCEEDED record has no `weights_url`: the weights lie at `PushTargets.weights_url` already.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,8 @@ from core.settings import Settings
 RUNPOD = Vendor("RunPod", "RUNPOD_API_KEY", "RUNPOD_BASE_URL")
 BOUNDS = Bounds(images=(3, 12), steps=(10, 6_000), learning_rate=LEARNING_RATES, rank=(1, 128))
 CEILING = timedelta(hours=4)
+# A pod costs from its first second; its image and the ZIP are there within minutes.
+STARTS_WITHIN = timedelta(minutes=45)
 NO_CAPACITY = "no_capacity"
 # RunPod tells it apart from a broken rule by its words alone, and does not document them.
 _FULL = re.compile(
@@ -69,7 +72,8 @@ ProgressReader = Callable[[UUID], Mapping[str, Any] | None]
 
 class RunPodTrainer:
     """Our pods at RunPod; a `core.providers.training.Trainer`. `hub_token` reads FLUX.1-dev from Hugging
-    Face inside the pod. `clock` tells what a pod has cost so far. `transport` replaces the network."""
+    Face inside the pod. `mark` stands in the pods' names: who shares an account never ends pods of another's.
+    `clock` tells what a pod has cost so far. `transport` replaces the network."""
 
     def __init__(
         self,
@@ -78,12 +82,14 @@ class RunPodTrainer:
         progress: ProgressReader,
         base_url: str = "https://api.runpod.io/v2",
         hub_token: str = "",
+        mark: str = "",
         transport: httpx.BaseTransport | None = None,
         deadline: float = 60.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._progress = progress
         self._hub_token = hub_token
+        self.mark = mark
         self._clock = clock
         self._api = Api(
             RUNPOD, api_key, base_url=base_url, secrets=(hub_token,), transport=transport, deadline=deadline
@@ -97,6 +103,10 @@ class RunPodTrainer:
     def ceiling(self) -> timedelta:
         return CEILING
 
+    @property
+    def starts_within(self) -> timedelta | None:
+        return STARTS_WITHIN
+
     def prepare(self, request: TrainingRequest) -> None:
         check(request, BOUNDS, "RunPod")
         if request.push is None:
@@ -104,10 +114,10 @@ class RunPodTrainer:
 
     def submit(self, request: TrainingRequest) -> Submission:
         self.prepare(request)
-        answer = self._api.pay("/pods", body=order(request, self._hub_token))
+        answer = self._api.pay("/pods", body=order(request, self._hub_token, self.mark))
         pod = pod_from(answer.json_object())
         if answer.status in {200, 201, 202} and pod is not None:
-            return _submission(pod, name_of(request.run_id))
+            return _submission(pod, name_of(request.run_id, self.mark))
         if pod is None and _is_full(answer):
             raise self._api.error(answer, fault=_FULL_FAULT, code=NO_CAPACITY)
         fault = RUNPOD.unusable if answer.status < 300 else None
@@ -118,7 +128,7 @@ class RunPodTrainer:
         return _submission(found[0], found[0].name) if found else None
 
     def pods(self) -> Sequence[Pod]:
-        """Every pod of ours that is not terminated, for the sweep of those that nobody needs any more."""
+        """Every pod of the product's that is not terminated, whichever installation's it is by its mark."""
         answer = self._api.ask("GET", "/pods")
         listed = (answer.json_object() or {}).get("pods")
         if answer.status != 200 or not isinstance(listed, list):
@@ -207,6 +217,7 @@ class RunPodTrainer:
             usd_per_hour=rate,
             started_at=began,
             ended_at=ended,
+            heard_at=told.at,
             raw=self._raw(answer, told),
         )
 
@@ -283,4 +294,6 @@ def from_settings(settings: Settings, progress: ProgressReader) -> RunPodTrainer
         progress=progress,
         base_url=settings.runpod_base_url,
         hub_token=settings.require("HUGGINGFACE_API_TOKEN"),
+        # Where pods push to is what installations with one account differ in.
+        mark=hashlib.sha256(settings.public_base_url.encode()).hexdigest()[:8],
     )

@@ -7,6 +7,7 @@ be well-formed.
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,8 @@ from core.providers.training import LogLine, TrainingRequest, TrainingState
 from core.providers.training_logs import MAX_LINE, MAX_LINES, lines_of
 
 NAME_PREFIX = "studio-ops-"
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_NAME = re.compile(rf"{NAME_PREFIX}(?P<run>{_UUID})(?:-(?P<mark>\w+))?")
 # On Docker Hub without the hyphen of the repository's name.
 IMAGE = "ostris/aitoolkit:latest"
 BASE_MODEL = "black-forest-labs/FLUX.1-dev"
@@ -47,12 +50,14 @@ _PROGRESS = {
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod at RunPod whose name says that it is ours. `usd_per_hour` is 0 once it has ended."""
+    """A pod at RunPod whose name says that it is ours. `mark` says whose of several installations with one
+    account; `usd_per_hour` is 0 once it has ended."""
 
     id: str
     name: str
     run_id: UUID | None
     status: str
+    mark: str = ""
     usd_per_hour: Decimal | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
@@ -70,20 +75,24 @@ class Told:
     log: tuple[LogLine, ...] = ()
 
 
-def name_of(run_id: UUID) -> str:
-    """A run's pod is found by this name alone."""
-    return f"{NAME_PREFIX}{run_id}"
+def name_of(run_id: UUID, mark: str = "") -> str:
+    """A run's pod is found by this name alone; `mark` is the installation's."""
+    return f"{NAME_PREFIX}{run_id}" + (f"-{mark}" if mark else "")
 
 
 def run_of(name: str) -> UUID | None:
     """The run that a pod's name carries."""
-    try:
-        return UUID(name.removeprefix(NAME_PREFIX)) if name.startswith(NAME_PREFIX) else None
-    except ValueError:
-        return None
+    found = _NAME.fullmatch(name)
+    return UUID(found["run"]) if found else None
 
 
-def order(request: TrainingRequest, hub_token: str) -> dict[str, Any]:
+def mark_of(name: str) -> str:
+    """The mark of the installation that made a pod, empty where its name carries none."""
+    found = _NAME.fullmatch(name)
+    return (found["mark"] or "") if found else ""
+
+
+def order(request: TrainingRequest, hub_token: str, mark: str = "") -> dict[str, Any]:
     """The body that asks RunPod for the pod of `request`. `hub_token` reads the gated FLUX.1-dev."""
     assert request.push is not None
     script = base64.b64encode(_BOOTSTRAP.read_bytes()).decode("ascii")
@@ -97,7 +106,7 @@ def order(request: TrainingRequest, hub_token: str) -> dict[str, Any]:
     if hub_token:
         environment["HF_TOKEN"] = hub_token
     return {
-        "name": name_of(request.run_id),
+        "name": name_of(request.run_id, mark),
         "image": IMAGE,
         "gpu": {"id": GPU, "count": 1},
         "cloud": "SECURE",
@@ -161,6 +170,7 @@ def pod_from(body: Any) -> Pod | None:
         name[:200],
         run_of(name),
         status.strip().upper()[:50],
+        mark_of(name),
         _dollars(body.get("cost")),
         moment_of(body.get("createdAt")),
         moment_of(body.get("startedAt")),

@@ -118,6 +118,8 @@ class TrainingRecord:
     usd_per_hour: Decimal | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    # When what trains has last told of itself, where it does that.
+    heard_at: datetime | None = None
     # The provider's whole answer with every secret masked; JSON values only.
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -156,6 +158,11 @@ class Trainer(Protocol):
     @property
     def ceiling(self) -> timedelta:
         """A training that has run for so long is cancelled."""
+        ...
+
+    @property
+    def starts_within(self) -> timedelta | None:
+        """One that is not training by then is cancelled; None where waiting costs nothing."""
         ...
 
     def prepare(self, request: TrainingRequest) -> None:

@@ -38,17 +38,17 @@ class Entry:
 
 
 TRAINERS: dict[str, Entry] = {
-    "fal": Entry("fal", lambda of, _: fal.from_settings(of), fal.RESULT_HOSTS, ("FAL_KEY",), (3, 10)),
+    "fal": Entry("fal", lambda of, _: fal.from_settings(of), fal.RESULT_HOSTS, ("FAL_KEY",), (5, 10)),
     "replicate": Entry(
         "Replicate",
         lambda of, _: replicate.from_settings(of),
         replicate.RESULT_HOSTS,
         ("REPLICATE_API_TOKEN", "REPLICATE_OWNER"),
-        (15, 40),
+        (30, 60),
     ),
     # Its weights come by push, from no host. FLUX.1-dev is gated: the pod reads it with our token.
     "runpod": Entry(
-        "RunPod", runpod.from_settings, (), ("RUNPOD_API_KEY", "HUGGINGFACE_API_TOKEN"), (20, 60)
+        "RunPod", runpod.from_settings, (), ("RUNPOD_API_KEY", "HUGGINGFACE_API_TOKEN"), (30, 60)
     ),
 }
 

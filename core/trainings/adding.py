@@ -67,6 +67,8 @@ def add(
                 )
                 continue
             numbers.append(known["n"])
+            if one.candidate.way is not None:
+                SQL["image_came"].run(connection, id=draft_id, n=known["n"], way=one.candidate.way)
             if known["bucket"]:
                 places.append(_Place(known["n"], known["bucket"], known["path"], one))
         if numbers:

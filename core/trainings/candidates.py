@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from core.errors import InvalidInput
 from core.storage.file_types import JPEG
+from core.trainings.fetching import Way
 from core.trainings.images import (
     MAX_BYTES,
     Inspected,
@@ -41,11 +42,13 @@ class NewFile:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file on disk that may become an image of a draft; `source` is file, url or reference."""
+    """A file on disk that may become an image of a draft; `source` is file, url or reference, `way` how one
+    was fetched."""
 
     name: str
     source: str
     path: Path
+    way: Way | None = None
 
 
 @dataclass(frozen=True)

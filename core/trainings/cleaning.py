@@ -1,14 +1,17 @@
 """What trainings leave behind: ZIPs after a day, test pictures after a month, pods that belong to nobody."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from core import database, log
-from core.errors import ProviderError
+from core.errors import ProviderError, StorageError
 from core.providers.runpod import RunPodTrainer
 from core.providers.training import Submission
 from core.trainings import dataset, releasing
-from core.trainings.repository import SQL, to_call
+from core.trainings.models import Event, EventKind
+from core.trainings.repository import SQL, add_event, find, say, to_call
 from core.trainings.tools import Tools
 
 ZIPS_KEPT = timedelta(hours=24)
@@ -31,15 +34,31 @@ def clean(tools: Tools) -> int:
 
 
 def _zips(tools: Tools) -> int:
+    """Remove what runs that have been over for a day had zipped, the bytes freed on each one's record."""
     now = tools.clock()
     with database.reading() as connection:
         rows = SQL["old_zips"].all(connection, before=now - ZIPS_KEPT, limit=BATCH)
-    places = [(row["zip_bucket"], row["zip_path"]) for row in rows]
-    dataset.delete_old_zips(tools.dataset, now, places)
-    with database.transaction() as connection:
-        for row in rows:
-            SQL["forget_zip"].run(connection, id=row["id"], now=now)
+    faults: list[StorageError] = []
+    for row in rows:
+        try:
+            freed = dataset.delete_old_zips(tools.dataset, now, [(row["zip_bucket"], row["zip_path"])])
+        except StorageError as error:
+            _log.exception("training.zip_left", path=row["zip_path"])
+            faults.append(error)
+            continue
+        with database.transaction() as connection:
+            _forget_zip(connection, row["id"], freed, now)
+    if faults:
+        raise faults[0]
     return len(rows)
+
+
+def _forget_zip(connection: Connection, run_id: UUID, freed: int, now: datetime) -> None:
+    SQL["forget_zip"].run(connection, id=run_id, now=now)
+    run = find(connection, run_id)
+    if run is not None:
+        add_event(connection, run, now, Event(EventKind.ZIP_REMOVED, bytes=freed))
+        say(connection, run, now, f"ZIP removed: {freed:,} bytes freed")
 
 
 def _pictures(tools: Tools) -> int:
@@ -63,7 +82,7 @@ def sweep_orphans(tools: Tools) -> int:
 
 
 def _pods(tools: Tools) -> int:
-    """End the pods that bear our mark and belong to no run that goes on."""
+    """End the pods that this installation made and that belong to no run that goes on."""
     trainer = tools.trainers.get("runpod")
     if not isinstance(trainer, RunPodTrainer):
         return 0
@@ -75,7 +94,7 @@ def _pods(tools: Tools) -> int:
     ended = 0
     for pod in pods:
         young = pod.created_at is None or tools.clock() - pod.created_at < POD_GRACE
-        if pod.run_id is None or young or _is_wanted(pod.id, pod.run_id):
+        if pod.run_id is None or pod.mark != trainer.mark or young or _is_wanted(pod.id, pod.run_id):
             continue
         try:
             trainer.release(Submission(pod.id))

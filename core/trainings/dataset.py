@@ -76,7 +76,9 @@ def add_urls(
         with database.transaction() as connection:
             downloads.count(connection, fetched, tools.clock())
         candidates = [
-            Candidate(_name_of(image.url), source, image.path) for image in fetched if image.path is not None
+            Candidate(_name_of(image.url), source, image.path, image.way)
+            for image in fetched
+            if image.path is not None
         ]
         added = add(actor, draft_id, judge(candidates), tools, user_id)
     missed = tuple(_missed(image) for image in fetched if image.path is None)

@@ -130,7 +130,8 @@ class _Fetch:
                     size = self._receive(fetcher, address(self.url))
                 except FetchRefused as refused:
                     self._tell("training.image_refused", way, reason=refused.reason)
-                    return FetchedImage(self.n, self.url, failure=refused.message, refused=True)
+                    told = f"{refused.message} {_OTHERWISE}"
+                    return FetchedImage(self.n, self.url, failure=told, refused=True)
                 except FetchFailed as failure:
                     self._tell("training.image_failed", way, attempt=attempt + 1, words=failure.message)
                     failed[way] = failure
@@ -161,6 +162,7 @@ class _Fetch:
             return size
 
 
+_OTHERWISE = "Or download the image yourself and add the file."
 _REMEDY = "Open the address in a browser; if it shows the image, try again or add the file itself."
 
 

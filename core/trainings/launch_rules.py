@@ -19,6 +19,8 @@ USUAL_LEARNING_RATE = Decimal("0.0001")
 USUAL_RANK = 16
 # One word that a prompt can carry and a caption's reader does not cut: letters, digits, _ and -.
 _TRIGGER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
+# Invisible, but they make one emoji of several, and letters of some scripts.
+_JOINERS = re.compile("[\u200c\u200d]")
 # Words of every second prompt would call the character up unasked.
 _COMMON = {
     "a",
@@ -89,8 +91,12 @@ def check_text(launch: Launch) -> None:
         raise InvalidInput("request_key", f"request_key must have 8 to {MAX_REQUEST_KEY} characters.")
     if not launch.name.strip() or len(launch.name) > MAX_NAME:
         raise InvalidInput("name", f"A LoRA's name has 1 to {MAX_NAME} characters.")
-    if launch.name != launch.name.strip() or not launch.name.isprintable():
-        raise InvalidInput("name", "A LoRA's name has no line breaks, and no blanks at its ends.")
+    if launch.name != launch.name.strip():
+        raise InvalidInput("name", "A LoRA's name has no blanks at its ends. Take them away.")
+    if not _JOINERS.sub("", launch.name).isprintable():
+        raise InvalidInput(
+            "name", "A LoRA's name has no line breaks and nothing invisible. Type it instead of pasting it."
+        )
     if not 2 <= len(launch.trigger_word) <= MAX_TRIGGER or not _TRIGGER.fullmatch(launch.trigger_word):
         raise InvalidInput(
             "trigger_word",

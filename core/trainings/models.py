@@ -127,6 +127,7 @@ class EventKind(StrEnum):
     STAGE_FAILED = "stage_failed"
     TAKEN_UP = "taken_up"
     ZIP_STORED = "zip_stored"
+    ZIP_REMOVED = "zip_removed"
     SUBMITTED = "submitted"
     ACCEPTED = "accepted"
     REFUSED = "refused"

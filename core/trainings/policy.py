@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import assert_never
 
 from core.errors import Conflict, ErrorCategory, ProviderError
-from core.providers.training import Failure, TrainingRecord, TrainingState
+from core.providers.training import TrainingRecord, TrainingState
+from core.providers.training_registry import TRAINERS
+from core.trainings import reasons
 from core.trainings.models import Call, CallState, Purpose, Run, RunState, Stage, Trouble
 
 # How long a row belongs to the worker that took it; it renews while it works. With the tick of every 5 s,
@@ -26,6 +28,8 @@ LOOK_AGAIN = timedelta(seconds=15)
 # A provider may not know a training for a moment after it took it.
 UNKNOWN_GRACE = timedelta(minutes=5)
 EMPTY_RESULT_GRACE = timedelta(minutes=10)
+# A pod of ours tells of itself every 15 s; only while it pushes its weights it may be busy for longer.
+UNHEARD = timedelta(minutes=45)
 # So often a request that certainly was not taken is tried again, and a step of ours that failed.
 MAX_TRIES = 6
 # A training that the provider reports failed and worth repeating is begun once more.
@@ -57,7 +61,8 @@ USUAL_S: dict[Stage, int] = {
     Stage.VALIDATION: 60,
     Stage.COMPLETION: 5,
 }
-TRAINER_S: dict[str, int] = {"fal": 600, "replicate": 1_500, "runpod": 2_700}
+# The middle of what each typically takes, until our own history tells.
+TRAINER_S = {name: 30 * sum(trainer.minutes) for name, trainer in TRAINERS.items()}
 ORDER = tuple(Stage)
 
 
@@ -146,7 +151,15 @@ def time_left(
     return round(left + sum(usual_seconds(later, trainer, own_p50_s) for later in behind))
 
 
-def next_step(run: Run, call: Call, record: TrainingRecord, ceiling: timedelta, now: datetime) -> Decision:
+def next_step(
+    run: Run,
+    call: Call,
+    record: TrainingRecord,
+    ceiling: timedelta,
+    now: datetime,
+    *,
+    starts_within: timedelta | None = None,
+) -> Decision:
     """What the provider's record means for this run."""
     age = now - call.begun_at
     label = run.trainer
@@ -154,15 +167,19 @@ def next_step(run: Run, call: Call, record: TrainingRecord, ceiling: timedelta, 
         case TrainingState.SUCCEEDED:
             return _finished(record, label, now)
         case TrainingState.FAILED:
-            return Fail(of_failure(record.failure, label))
+            return Fail(reasons.of_failure(record.failure, label))
         case TrainingState.CANCELLED:
-            return Fail(_cancelled_there(label), CallState.CANCELLED)
+            return Fail(reasons.cancelled_there(label), CallState.CANCELLED)
         case TrainingState.NOT_FOUND if age > UNKNOWN_GRACE:
-            return Fail(_vanished(label))
+            return Fail(reasons.vanished(label))
         case TrainingState.UNKNOWN if age > ceiling:
-            return Attention(_strange(label, record.state_word))
+            return Attention(reasons.strange(label, record.state_word))
         case TrainingState.QUEUED | TrainingState.STARTING | TrainingState.RUNNING if age > ceiling:
-            return Overdue(too_long(label, ceiling))
+            return Overdue(reasons.too_long(label, ceiling))
+        case TrainingState.STARTING if starts_within is not None and age > starts_within:
+            return Overdue(reasons.never_began(label, starts_within))
+        case TrainingState.RUNNING if record.heard_at is not None and now - record.heard_at > UNHEARD:
+            return Overdue(reasons.unheard(label, UNHEARD))
         case (
             TrainingState.QUEUED
             | TrainingState.STARTING
@@ -190,63 +207,6 @@ def _finished(record: TrainingRecord, label: str, now: datetime) -> Decision:
             words=record.result_problem or "",
         ),
         CallState.SUCCEEDED,
-    )
-
-
-def of_failure(failure: Failure | None, label: str) -> Trouble:
-    """A provider's failure as trouble of a run's."""
-    if failure is None:
-        failure = Failure(ErrorCategory.SERVICE_ERROR, retryable=False, words=f"{label} gave no reason.")
-    action = (
-        "Start it again: the same may succeed."
-        if failure.retryable
-        else "Mend what the provider's words name, then start it again."
-    )
-    return Trouble(
-        f"The training failed at {label}: {failure.words}".strip(),
-        failure.category,
-        failure.retryable,
-        action,
-        failure.words,
-    )
-
-
-def _cancelled_there(label: str) -> Trouble:
-    return Trouble(
-        f"The training was cancelled at {label}, and not by us.",
-        ErrorCategory.SERVICE_ERROR,
-        retryable=False,
-        next_action="Find out who cancelled it there, then start it again.",
-    )
-
-
-def _vanished(label: str) -> Trouble:
-    return Trouble(
-        f"{label} no longer knows the training.",
-        ErrorCategory.SERVICE_ERROR,
-        retryable=False,
-        next_action=f"See at {label} whether it runs or is billed, then start it again.",
-    )
-
-
-def _strange(label: str, word: str) -> Trouble:
-    return Trouble(
-        f"{label} calls its state “{word}”, which nobody here knows.",
-        ErrorCategory.SERVICE_ERROR,
-        retryable=False,
-        next_action=f"Look at the training at {label}, then cancel it or have it looked at again.",
-        words=word,
-    )
-
-
-def too_long(label: str, ceiling: timedelta) -> Trouble:
-    """Trouble of a training that outlasted its ceiling."""
-    return Trouble(
-        f"The training ran for longer than the {ceiling.total_seconds() / 60:.0f} minutes that it may take at"
-        f" {label}, and was stopped.",
-        ErrorCategory.TIMEOUT,
-        retryable=True,
-        next_action="Look at its log for what it waited for, then start it again.",
     )
 
 

@@ -191,7 +191,14 @@ def watch(run: Run, call: Call, trainer: Trainer, tools: Tools) -> None:
     except ProviderError as error:
         _unread(run, call, error, trainer, tools)
         return
-    decision = policy.next_step(run, call, _with_pushed(call, record, tools), trainer.ceiling, tools.clock())
+    decision = policy.next_step(
+        run,
+        call,
+        _with_pushed(call, record, tools),
+        trainer.ceiling,
+        tools.clock(),
+        starts_within=trainer.starts_within,
+    )
     match decision:
         case policy.Watch():
             _note(run, call, record, decision, tools)

@@ -1,15 +1,16 @@
 """Three test pictures of a stored LoRA, each paid once, for a person to judge."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from core import database, log
 from core.errors import ErrorCategory, NotFound, ProviderError, StorageError
 from core.providers.fal_images import FalImages, ImageRecord
-from core.providers.training import Submission, TrainingState
+from core.providers.training import Failure, Submission, TrainingState
 from core.storage.mover import UnusableFile, store_stream
-from core.trainings import calls, costs, moving, policy
+from core.trainings import calls, costs, moving, policy, reasons
 from core.trainings.models import Call, CallState, Event, EventKind, Purpose, Run, RunState, Trouble
 from core.trainings.repository import SQL, add_event, pictures_of, say, trouble_columns
 from core.trainings.storing import owner_folder
@@ -21,6 +22,7 @@ PROMPTS = (
     "full body photo of {trigger} walking through a city street at dusk",
     "photo of {trigger} in profile, in a studio with a plain grey background",
 )
+ANEW = "Retry from the test pictures: only they are made anew, nothing is trained again."
 _log = log.get(__name__)
 
 
@@ -124,7 +126,7 @@ def _wrong_with(call: Call, record: ImageRecord, tools: Tools) -> Trouble | None
     late = tools.clock() - call.begun_at > policy.PICTURE_TIME
     match record.state:
         case TrainingState.FAILED | TrainingState.CANCELLED:
-            return policy.of_failure(record.failure, "fal")
+            return _not_made(record.failure)
         case TrainingState.SUCCEEDED if record.flagged:
             return _bad_picture("fal's safety checker blackened the picture.", retryable=True)
         case TrainingState.SUCCEEDED if not record.urls:
@@ -136,13 +138,14 @@ def _wrong_with(call: Call, record: ImageRecord, tools: Tools) -> Trouble | None
     return None
 
 
+def _not_made(failure: Failure | None) -> Trouble:
+    """fal's own refusal of a picture; the training before it has succeeded."""
+    said = reasons.of_failure(failure, "fal")
+    return replace(said, message=f"A test picture was not made at fal: {said.words}", next_action=ANEW)
+
+
 def _bad_picture(message: str, *, retryable: bool) -> Trouble:
-    return Trouble(
-        message,
-        ErrorCategory.SERVICE_ERROR,
-        retryable,
-        "Start it again: only the test pictures are made anew.",
-    )
+    return Trouble(message, ErrorCategory.SERVICE_ERROR, retryable, ANEW)
 
 
 def end_call(
@@ -295,7 +298,7 @@ def _trouble_of(call: Call, troubles: list[Trouble]) -> Trouble:
         f"A test picture was not made: {words}",
         category,
         bool(call.failure_retryable),
-        "Start it again: only the test pictures are made anew.",
+        ANEW,
         words,
     )
 

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from core.errors import Conflict, ErrorCategory, InvalidInput, NotFound, ProviderError, StorageError
-from core.trainings import calls, dataset, moving
+from core.trainings import calls, dataset, moving, zips
 from core.trainings.models import Event, EventKind, Run, Trouble
 from core.trainings.repository import SQL, say
 from core.trainings.tools import Tools
@@ -48,7 +48,9 @@ def advance(run: Run, tools: Tools) -> None:
             images=stored.images,
             now=now,
         )
-        say(connection, run, now, f"ZIP stored: {stored.images} pictures, {stored.bytes:,} bytes")
+        for line in zips.zipped(connection, run.lora_id):
+            say(connection, run, now, line)
+        say(connection, run, now, f"ZIP stored: {stored.images} images, {stored.bytes / 1e6:,.1f} MB")
 
     detail = {"path": stored.path, "sha256": stored.sha256, "images": stored.images}
     moving.finish_stage(run, tools, Event(EventKind.ZIP_STORED, bytes=stored.bytes, detail=detail), also)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import RowMapping
+from sqlalchemy import Connection, RowMapping
 
 from core import database, log, queries
 from core.errors import Conflict, StorageError
@@ -23,6 +23,13 @@ BUCKET = "character-references"
 KEPT_FOR = timedelta(hours=24)
 _READS_AT_ONCE = 8
 _CHUNK = 1024 * 1024
+# By the way that an image was fetched, else by where it comes from.
+_CAME = {
+    "direct": "fetched directly",
+    "proxy": "fetched through the proxy",
+    "file": "given as a file",
+    "generated": "generated",
+}
 _SQL = queries.load("training_images")
 _log = log.get(__name__)
 
@@ -105,6 +112,16 @@ def delete_old_zips(tools: DatasetTools, now: datetime, zips: Iterable[tuple[str
         if stored is not None and tools.zips.delete(bucket, path):
             freed += stored.bytes
     return freed
+
+
+def zipped(connection: Connection, lora_id: UUID) -> list[str]:
+    """A line for each image of a LoRA's ZIP: which of how many, its size, and how it had come."""
+    rows = _SQL["zipped"].all(connection, id=lora_id)
+    return [
+        f"image {n} of {len(rows)}: {row['bytes'] / 1000:,.1f} KB,"
+        f" {_CAME.get(row['way'] or row['source'], 'fetched')}"
+        for n, row in enumerate(rows, start=1)
+    ]
 
 
 def _images(lora_id: UUID) -> Sequence[RowMapping]:

@@ -12,7 +12,7 @@ from core.trainings import drafts, service, tools, views
 from core.trainings.detail import Detail
 from core.trainings.models import ENDED, Run, RunState
 from core.trainings.views import Filter
-from pages.components import chosen_run, errors, formats, times
+from pages.components import chosen_run, errors, formats, look, times
 from pages.components.actor import current_actor
 from pages.components.dataset_sheet import why_not as why_not_launch
 from pages.components.training_form import address_of
@@ -44,6 +44,8 @@ def attempt(part: str, act: Callable[[], Run]) -> None:
 def show(actor: Actor, detail: Detail) -> None:
     """The buttons that this run's state allows, the one that helps first."""
     row, closed = detail.row, why_not(actor)
+    failure = st.session_state.pop(_FAILURE, None)
+    at_reason = isinstance(failure, errors.Failure) and failure.field == "reason"
     with st.container(horizontal=True, vertical_alignment="center", key="so-run-actions"):
         if detail.resumes_at is not None:
             _resume(detail, closed)
@@ -60,11 +62,10 @@ def show(actor: Actor, detail: Detail) -> None:
         _clone(actor, detail)
         _compare(actor, detail)
         if row.state not in ENDED:
-            _cancel(detail, closed)
+            _cancel(detail, closed, failure.sentence if at_reason else None)
     if closed and row.state not in ENDED | {RunState.RUNNING}:
         st.caption(closed)
-    failure = st.session_state.pop(_FAILURE, None)
-    if isinstance(failure, errors.Failure):
+    if isinstance(failure, errors.Failure) and not at_reason:
         errors.show(failure)
 
 
@@ -115,7 +116,7 @@ def _do_resume(run_id: UUID, *, nothing_runs: bool = False) -> None:
     )
 
 
-def _cancel(detail: Detail, closed: str | None) -> None:
+def _cancel(detail: Detail, closed: str | None, refused: str | None) -> None:
     why = closed or detail.why_not_cancel
     with st.popover("Cancel", icon=":material/stop_circle:", disabled=why is not None, help=why):
         st.html(
@@ -123,6 +124,8 @@ def _cancel(detail: Detail, closed: str | None) -> None:
             " cost so far is settled, the rest of its reservation given back.</div>"
         )
         st.text_input("Why? It stands in the audit log.", key=_REASON, max_chars=200)
+        if refused:
+            st.html(look.field_error_html(refused))
         sure = True
         if detail.doubt:
             _sure(detail, "sure-cancel")

@@ -84,13 +84,13 @@ def verdict_of(picture: Picture) -> Look:
 
 def _picture(actor: Actor, detail: Detail, picture: Picture) -> None:
     state, url = verdict_of(picture), media.safe_url(picture.url)
-    by = f' <span class="so-quiet">by {escape(picture.judged_by)}</span>' if picture.judged_by else ""
+    by = f'<div class="so-quiet so-small">by {escape(picture.judged_by)}</div>' if picture.judged_by else ""
     problem = f'<div class="so-small">{escape(picture.problem)}</div>' if picture.problem else ""
     prompt, whole = formats.excerpt(picture.prompt, 120), escape(picture.prompt)
     with st.container(key=f"so-picture-{picture.index}", gap="small"):
         st.html(
             thumbnail_html(url, prompt, state)
-            + f'<div class="so-card-text"><div>{pill_html(state)}{by}</div>'
+            + f'<div class="so-card-text"><div>{pill_html(state)}</div>{by}'
             f'<div class="so-quiet so-small so-clip-2" title="{whole}">{escape(prompt)}</div>'
             f"{problem}</div>"
         )

@@ -82,8 +82,6 @@ VERDICTS: dict[Verdict, Look] = {
     ),
     Verdict.REFUSED: Look(WORDS[Verdict.REFUSED], "cancel", "bad", "It does not go into the training."),
 }
-# From and to in minutes, until our own history tells.
-TYPICAL_MINUTES = {"fal": (5, 10), "replicate": (30, 60), "runpod": (30, 60)}
 
 
 def look_of(row: Row) -> Look:
@@ -144,7 +142,7 @@ def expected_time(quote: Quote, name: str) -> str:
     if quote.from_own_history:
         half, most = formats.duration(quote.p50_s), formats.duration(quote.p90_s)
         return f"half are through within {half}, nine of ten within {most} (our own trainings)"
-    low, high = TYPICAL_MINUTES.get(name, (5, 60))
+    low, high = training_registry.entry(name).minutes
     return f"{low}–{high}\u00a0min, typically"
 
 

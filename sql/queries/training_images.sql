@@ -32,6 +32,16 @@ WHERE lora_model_id = :id AND n = :n AND removed_at IS NULL
   AND (stored_at IS NOT NULL OR NOT EXISTS (SELECT FROM lora_training_jobs WHERE lora_model_id = :id))
 RETURNING n;
 
+-- name: image_came
+-- By which way an image of a draft was fetched.
+UPDATE training_images SET way = :way WHERE lora_model_id = :id AND n = :n AND removed_at IS NULL;
+
+-- name: zipped
+-- What went into a LoRA's ZIP, and how each image had come.
+SELECT bytes, source, way FROM training_images
+WHERE lora_model_id = :id AND removed_at IS NULL AND stored_at IS NOT NULL AND approved AND verdict <> 'refused'
+ORDER BY n;
+
 -- name: take_image_away
 -- Takes an image out of a draft, and says where its file lies.
 UPDATE training_images SET removed_at = :now, thumbnail = NULL

@@ -381,15 +381,13 @@ WHERE id = (SELECT lora_model_id FROM lora_training_jobs WHERE id = :run_id)
                   WHERE r.lora_model_id = lora_models.id AND c.path IS NOT NULL);
 
 -- name: old_zips
--- ZIPs built before the given time of runs that no longer need them.
+-- ZIPs of runs that were over before the given time, and that no later run is trained on.
 SELECT id, zip_bucket, zip_path FROM lora_training_jobs r
-WHERE zip_path IS NOT NULL AND zip_built_at < :before
-  AND (state IN ('completed', 'failed', 'cancelled') OR stage NOT IN ('initializing', 'zip_creation', 'training'))
+WHERE zip_path IS NOT NULL AND state IN ('completed', 'failed', 'cancelled') AND completed_at < :before
   AND NOT EXISTS (SELECT 1 FROM lora_training_jobs o
                   WHERE o.zip_path = r.zip_path AND o.zip_bucket = r.zip_bucket AND o.id <> r.id
-                    AND (o.zip_built_at >= :before OR (o.state NOT IN ('completed', 'failed', 'cancelled')
-                         AND o.stage IN ('initializing', 'zip_creation', 'training'))))
-ORDER BY zip_built_at LIMIT :limit;
+                    AND (o.state NOT IN ('completed', 'failed', 'cancelled') OR o.completed_at >= :before))
+ORDER BY completed_at LIMIT :limit;
 
 -- name: forget_zip
 -- A ZIP that is no longer kept.

@@ -2,9 +2,13 @@
 
 import hashlib
 from decimal import Decimal
+from typing import Any
 
-from core.trainings import detail
-from core.trainings.models import RunState
+import pytest
+
+from core.errors import StorageError
+from core.trainings import detail, service
+from core.trainings.models import RunState, Stage
 from tests.journeys.training_world import STAFF, Trainings
 
 
@@ -42,3 +46,50 @@ def test_from_launch_to_a_completed_lora(trainings: Trainings) -> None:
         "succeeded", "succeeded", "succeeded", "succeeded", "skipped", "succeeded", "succeeded",
     ]  # fmt: skip
     assert "step 1000/1000" in trainings.log(made.id)
+    said = trainings.log(made.id).splitlines()
+    assert [line.split(":")[0] for line in said if line.startswith("image ")] == [
+        f"image {n} of 4" for n in range(1, 5)
+    ]
+    assert "KB, given as a file" in said[said.index("initializing: done") + 1]
+
+
+def test_what_a_run_did_stands_stage_by_stage(trainings: Trainings) -> None:
+    """Start, end, progress, attempts and error of each stage, and every step on the timeline."""
+    trainings.world.sandbox.put("faults", weights_break_off={"at": ["weights"], "times": 1})
+    made = trainings.launch()
+    trainings.at(made.id, "validation")
+    trainings.world.sandbox.put("faults")
+    stages = {stage.stage: stage for stage in detail.of_run(STAFF, made.id, trainings.tools).stages}
+    begun = [stage for stage in stages.values() if stage.started_at]
+    assert [stage.stage for stage in begun] == [
+        "initializing", "zip_creation", "training", "storing", "validation",
+    ]  # fmt: skip
+    assert all(stage.ended_at and stage.progress == 100 for stage in begun[:-1])
+    storing = stages[Stage.STORING]
+    assert (storing.attempts, storing.state, begun[-1].state) == (2, "succeeded", "running")
+    assert [stage.attempts for stage in begun if stage.stage != "storing"] == [1, 1, 1, 1]
+    order = ["launched", "zip_stored", "submitted", "accepted", "settled", "retried", "weights_stored"]
+    kinds = [kind for kind in trainings.events(made.id) if kind in order]
+    assert list(dict.fromkeys(kinds)) == order
+    assert kinds.count("submitted") == 1
+
+
+def test_a_zip_that_cannot_be_stored_ends_the_run_unpaid_and_is_resumed_there(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Seven images as no other test has them: a ZIP of the same would lie there already.
+    made = trainings.launch(draft_id=trainings.draft(pictures=7))
+
+    def full(bucket: str) -> Any:
+        raise StorageError("Our storage is full. Make room.", retryable=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainings.tools.dataset.zips, "upload", full)
+        ended = trainings.settle(made.id)
+    assert (ended.state, ended.stage, ended.failure_category) == ("failed", "zip_creation", "file_error")
+    assert "Make room" in str(ended.error_message)
+    assert "nothing was paid" in str(ended.next_action)
+    assert trainings.paid(made.id) == []
+    assert trainings.reserved() == 0
+    assert service.resume(STAFF, made.id, trainings.tools).stage == "zip_creation"
+    assert trainings.at(made.id, "storing").error_message is None

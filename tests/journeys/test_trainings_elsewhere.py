@@ -77,6 +77,33 @@ def test_a_pod_is_terminated_when_its_run_is_cancelled_and_paid_by_its_time(trai
     assert views.pods(STAFF, trainings.tools.clock()) == ()
 
 
+def test_a_pod_that_never_runs_is_terminated_long_before_the_ceiling(trainings: Trainings) -> None:
+    strike(trainings, pod_never_runs={"at": ["runpod_training"]})
+    made = trainings.launch(trainer="runpod")
+    trainings.at(made.id, "training")
+    trainings.step(made.id)
+    assert trainings.step(made.id).state == "running"
+    trainings.age(made.id, "46 min")
+    ended = trainings.settle(made.id)
+    assert (ended.state, ended.failure_category) == ("failed", "timeout")
+    assert "not begun to train after 45 minutes" in str(ended.error_message)
+    assert [one["stage"] for one in trained(trainings, made.id)] == ["cancelled"]
+    assert views.pods(STAFF, trainings.tools.clock()) == ()
+    assert trainings.reserved() == 0
+
+
+def test_a_pod_whose_training_fails_is_ended_however_often_runpod_refuses(trainings: Trainings) -> None:
+    faults = {"terminate_fails": {"at": ["runpod_training"], "value": 2}}
+    strike(trainings, training_fails={"at": ["runpod_training"]}, **faults)
+    trainings.world.sandbox.put("settings", pods_linger=True)
+    made = trainings.launch(trainer="runpod")
+    ended = trainings.settle(made.id)
+    assert (ended.state, ended.stage, ended.failure_category) == ("failed", "training", "service_error")
+    assert views.pods(STAFF, trainings.tools.clock()) == ()
+    assert [call.released_at is not None for call in trainings.calls(made.id)] == [True]
+    assert trainings.reserved() == 0
+
+
 def test_a_pod_that_nobody_knows_is_ended_by_the_sweep(trainings: Trainings) -> None:
     trainings.world.sandbox.put("settings", training_seconds=60)
     made = trainings.launch(trainer="runpod")
@@ -86,5 +113,10 @@ def test_a_pod_that_nobody_knows_is_ended_by_the_sweep(trainings: Trainings) -> 
     assert cleaning.sweep_orphans(trainings.tools) == 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cleaning, "POD_GRACE", cleaning.POD_GRACE * 0)
+        trainer = trainings.tools.trainers["runpod"]
+        with pytest.MonkeyPatch.context() as elsewhere:
+            # Another installation with the same account.
+            elsewhere.setattr(trainer, "mark", "another")
+            assert cleaning.sweep_orphans(trainings.tools) == 0
         assert cleaning.sweep_orphans(trainings.tools) == 1
     assert trainings.run(made.id).state is RunState.RUNNING

@@ -105,14 +105,28 @@ def _same_pictures(trainings: Trainings, rows: list[Any], draft_id: Any) -> Any:
     return draft_id
 
 
-def test_together_they_never_overshoot_the_budget(trainings: Trainings) -> None:
+def drafts(trainings: Trainings, count: int) -> list[Any]:
+    """So many wishes with a draft each, all of the same stored pictures."""
+    first = trainings.wish()
+    rows = trainings.world.sql("SELECT * FROM training_images WHERE lora_model_id = %s", first.draft_id)
+    ids = [first.draft_id, *(_same_pictures(trainings, rows, uuid.uuid4()) for _ in range(count - 1))]
+    return [trainings.wish(draft_id=one) for one in ids]
+
+
+@pytest.mark.parametrize(
+    ("spent", "begin"), [("195", 2), ("197.80", 1), ("198", 0)], ids=["for two", "for the last", "for none"]
+)
+def test_twenty_for_the_last_dollars_never_overshoot_the_budget(
+    trainings: Trainings, spent: str, begin: int
+) -> None:
     trainings.world.sql(
         "INSERT INTO budget_totals (scope, month, settled_usd) VALUES"
-        " ('trainings', date_trunc('month', now() AT TIME ZONE 'UTC')::date, 195)"
+        " ('trainings', date_trunc('month', now() AT TIME ZONE 'UTC')::date, %s)",
+        spent,
     )
-    wishes = [trainings.wish() for _ in range(4)]
-    actors = [Actor("person", f"staff-{n}", "Staff", frozenset({Role.PRODUCT}), "page") for n in range(4)]
-    barrier = threading.Barrier(4)
+    wishes = drafts(trainings, 20)
+    actors = [Actor("person", f"staff-{n}", "Staff", frozenset({Role.PRODUCT}), "page") for n in range(20)]
+    barrier = threading.Barrier(20)
 
     def one(n: int) -> Any:
         barrier.wait(10)
@@ -121,14 +135,25 @@ def test_together_they_never_overshoot_the_budget(trainings: Trainings) -> None:
         except BudgetExceeded as refusal:
             return refusal
 
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(one, range(4)))
-    assert sum(not isinstance(one, Exception) for one in found) == 2
-    assert trainings.reserved() == Decimal("4.2100")
+    with ThreadPoolExecutor(20) as pool:
+        found = list(pool.map(one, range(20)))
+    assert sum(not isinstance(one, Exception) for one in found) == begin
+    assert trainings.reserved() == begin * Decimal("2.1050")
     refusals = [one for one in found if isinstance(one, BudgetExceeded)]
-    assert [one.http_status for one in refusals] == [402, 402]
+    assert {one.http_status for one in refusals} == {402}
+    assert all("ask operations for a higher budget" in one.message for one in refusals)
     names = trainings.world.sql("SELECT 1 FROM lora_models WHERE name = ANY(%s)", [w.name for w in wishes])
-    assert len(names) == 2
+    assert len(names) == begin
+
+
+def test_of_ten_with_the_same_name_at_once_one_begins(trainings: Trainings) -> None:
+    wishes = [replace(wish, name="Ada") for wish in drafts(trainings, 10)]
+    found = at_once(trainings, wishes, STAFF)
+    refusals = [one for one in found if isinstance(one, NameTaken)]
+    # Those behind the fifth would meet the quota as well; the name is told first.
+    assert (len(found) - len(refusals), {one.http_status for one in refusals}) == (1, {409})
+    assert all("Choose another name" in one.message for one in refusals)
+    assert trainings.reserved() == Decimal("2.1050")
 
 
 def test_names_are_unique_a_creator(trainings: Trainings) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from core.errors import StorageError
 from core.trainings import cleaning, detail, pushing
 from core.trainings.models import RunState
 from tests.journeys.training_world import STAFF, Trainings
@@ -105,13 +106,22 @@ def test_an_address_that_was_not_signed_takes_nothing(trainings: Trainings) -> N
 # What is left behind.
 
 
+def over(trainings: Trainings, made: Any, interval: str) -> None:
+    """Let the run have been over for so long."""
+    trainings.world.sql(
+        "UPDATE lora_training_jobs SET completed_at = now() - CAST(%s AS interval) WHERE id = %s",
+        interval,
+        made.id,
+    )
+
+
 def test_zips_go_after_a_day_and_pictures_after_a_month(trainings: Trainings) -> None:
     made = trainings.completed()
     assert trainings.clean() == 0
-    trainings.world.sql(
-        "UPDATE lora_training_jobs SET zip_built_at = now() - interval '25 hours' WHERE id = %s", made.id
-    )
+    trainings.world.sql("UPDATE lora_training_jobs SET zip_built_at = now() - interval '25 hours'")
     trainings.world.sql("UPDATE training_zips SET used_at = now() - interval '25 hours'")
+    assert trainings.clean() == 0
+    over(trainings, made, "25 hours")
     storage = trainings.tools.storage
     assert made.zip_bucket
     assert made.zip_path
@@ -119,6 +129,9 @@ def test_zips_go_after_a_day_and_pictures_after_a_month(trainings: Trainings) ->
     assert trainings.clean() == 1
     assert storage.stat(made.zip_bucket, made.zip_path) is None
     assert trainings.run(made.id).zip_path is None
+    freed = "SELECT bytes FROM training_events WHERE run_id = %s AND kind = 'zip_removed'"
+    assert trainings.world.sql(freed, made.id) == [(made.zip_bytes,)]
+    assert f"{made.zip_bytes:,} bytes freed" in trainings.log(made.id)
     assert len(storage.find("lora-validation", "studio-ops/")) == 3
     trainings.world.sql(
         "UPDATE training_calls SET ended_at = now() - interval '31 days' WHERE run_id = %s", made.id
@@ -129,6 +142,30 @@ def test_zips_go_after_a_day_and_pictures_after_a_month(trainings: Trainings) ->
     assert [picture.url for picture in seen.pictures] == [None] * 3
     assert seen.weights_url
     assert trainings.clean() == 0
+
+
+def test_a_zip_that_cannot_be_removed_holds_no_other_up(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, fine = trainings.completed(), trainings.completed(draft_id=trainings.draft(pictures=5))
+    for made in (stuck, fine):
+        over(trainings, made, "2 days")
+    trainings.world.sql("UPDATE training_zips SET used_at = now() - interval '2 days'")
+    zips = trainings.tools.dataset.zips
+    delete = zips.delete
+
+    def refuses(bucket: str, path: str) -> bool:
+        if path == stuck.zip_path:
+            raise StorageError("Our storage refuses.", retryable=True)
+        return delete(bucket, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zips, "delete", refuses)
+        with pytest.raises(StorageError):
+            trainings.clean()
+    assert trainings.run(fine.id).zip_path is None
+    assert trainings.run(stuck.id).zip_path
+    assert trainings.clean() == 1
 
 
 def test_a_zip_that_a_run_still_needs_stays(trainings: Trainings) -> None:

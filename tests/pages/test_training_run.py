@@ -80,6 +80,8 @@ def test_cancelling_wants_a_reason(open_page: OpenPage, trainings: None, connect
     app = open_page(PAGE, run=str(run.id))
     app.button(key="so-cancel").click().run()
     assert "Say why; it stands in the audit log." in html_of(app)
+    # At its field, which the popover holds, not behind it.
+    assert not failures_of(app)
     assert state_of(connection, run.id) == "running"
     app.text_input(key="so-steer-reason").set_value("wrong person").run()
     app.button(key="so-cancel").click().run()

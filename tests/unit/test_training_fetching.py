@@ -136,6 +136,7 @@ def test_what_the_guard_refuses_goes_no_way_at_all(
     (found,) = run(url)
     assert found.failure is not None
     assert says in found.failure
+    assert found.failure.endswith("add the file.")
     assert (found.refused, found.failed, run.pauses) == (True, (), [])
     assert host.asked == proxy_host.asked == []
 

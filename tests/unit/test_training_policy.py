@@ -50,6 +50,21 @@ STEPS = (
     Step("it may still be running at its ceiling", T.RUNNING, H, policy.Watch),
     Step("beyond its ceiling it is stopped", T.RUNNING, H + S, policy.Overdue, "timeout"),
     Step("so is one that never began", T.QUEUED, H + S, policy.Overdue, "timeout"),
+    Step(
+        "one that has long told nothing of itself is stopped",
+        T.RUNNING,
+        46 * M,
+        policy.Overdue,
+        "timeout",
+        {"heard_at": NOW},
+    ),
+    Step(
+        "one that told of itself a while ago is not",
+        T.RUNNING,
+        45 * M,
+        policy.Watch,
+        record={"heard_at": NOW},
+    ),
     Step("a finished one is fetched", T.SUCCEEDED, M, policy.Store, record={"weights_url": URL}),
     Step("however late it finished", T.SUCCEEDED, 9 * H, policy.Store, record={"weights_url": URL}),
     Step("a success without weights is none", T.SUCCEEDED, M, policy.Fail, "file_error"),
@@ -82,6 +97,26 @@ def test_what_a_record_means(step: Step) -> None:
     if trouble is not None:
         assert trouble.message
         assert trouble.next_action
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "starts_within", "kind"),
+    [
+        (T.STARTING, 45 * M, 45 * M, policy.Watch),
+        (T.STARTING, 45 * M + S, 45 * M, policy.Overdue),
+        (T.STARTING, 46 * M, None, policy.Watch),
+        (T.RUNNING, 46 * M, 45 * M, policy.Watch),
+        (T.QUEUED, 46 * M, 45 * M, policy.Watch),
+    ],
+)
+def test_what_costs_while_it_starts_is_stopped_when_it_does_not_begin(
+    state: TrainingState, age: timedelta, starts_within: timedelta | None, kind: type
+) -> None:
+    decision = policy.next_step(run(), call(), record(state), CEILING, NOW + age, starts_within=starts_within)
+    assert type(decision) is kind
+    if isinstance(decision, policy.Overdue):
+        assert "after 45 minutes" in decision.trouble.message
+        assert decision.trouble.next_action
 
 
 def test_every_state_of_a_record_is_decided() -> None:
@@ -196,12 +231,12 @@ def test_the_overall_percentage(stage: Stage, progress: int, overall: int) -> No
 @pytest.mark.parametrize(
     ("reason", "progress", "elapsed", "own", "left"),
     [
-        ("by the trainer's usual time", None, timedelta(), None, 600 + 30 + 60),
-        ("less what has passed", None, 100 * S, None, 500 + 30 + 60),
-        ("never nothing while it runs", None, H, None, 60 + 30 + 60),
+        ("by the trainer's usual time", None, timedelta(), None, 450 + 30 + 60),
+        ("less what has passed", None, 100 * S, None, 350 + 30 + 60),
+        ("never nothing while it runs", None, H, None, 45 + 30 + 60),
         ("by its own progress", 50, 200 * S, None, 200 + 30 + 60),
         ("by our own history", None, timedelta(), 300.0, 300 + 30 + 60),
-        ("a clock that is behind", None, -M, None, 600 + 30 + 60),
+        ("a clock that is behind", None, -M, None, 450 + 30 + 60),
     ],
 )
 def test_the_time_left(
