@@ -94,10 +94,12 @@ class Settings(BaseModel):
     image_proxy_url: str = ""
     use_local_zip_storage: bool = False
     files_signing_key: SecretStr | None = None
-    # For how many days what is over is kept; see core/deliveries/retention.py and core/alerts.
+    # For how many days what is over is kept; see retention.py of deliveries and trainings, and core/alerts.
     keep_events_days: int = Field(default=90, ge=1, le=36_500)
     keep_callbacks_days: int = Field(default=90, ge=1, le=36_500)
     keep_alerts_days: int = Field(default=365, ge=1, le=36_500)
+    keep_training_logs_days: int = Field(default=365, ge=1, le=36_500)
+    keep_drafts_days: int = Field(default=30, ge=1, le=36_500)
     # Set by the one-command stack for itself and its children: the URL of its sandbox.
     local_stack: str | None = Field(default=None, validation_alias="STUDIO_OPS_LOCAL_STACK")
 

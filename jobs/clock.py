@@ -3,7 +3,7 @@
 import signal
 import threading
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -55,7 +55,9 @@ def tick_until(stop: threading.Event) -> None:
     """Tick and beat until `stop` is set."""
     scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(4)})
     for job in JOBS.values():
-        trigger = IntervalTrigger(seconds=int(job.every.total_seconds()))
+        # Once a day is at midnight, not at the hour of the clock's own start.
+        begins = slot_of(job, datetime.now(UTC)) if job.every >= timedelta(days=1) else None
+        trigger = IntervalTrigger(seconds=int(job.every.total_seconds()), start_date=begins)
         scheduler.add_job(_safe_tick, trigger, [job], id=job.name, coalesce=True, max_instances=1)
         _safe_tick(job)
     heart, since = uuid.uuid4(), datetime.now(UTC)

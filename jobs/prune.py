@@ -1,18 +1,27 @@
-"""Keeps the tables small that grow by themselves: timelines, callbacks, alerts, the machinery's own."""
+"""Keeps the tables small that grow by themselves: timelines, callbacks, drafts, alerts, the machinery's."""
 
 from datetime import UTC, datetime, timedelta
 
 from core import settings
 from core.alerts import service as alerts
 from core.deliveries import retention
+from core.trainings import retention as trainings
+from core.trainings import tools
 from core.work import runs
 
 
 def run() -> int:
-    """Forget what has been over for as long as the settings say; how many rows went."""
+    """Forget what has been over for as long as the settings say; how many rows and drafts went."""
     now, of = datetime.now(UTC), settings.current()
-    keep = retention.Keep(
-        events_from=now - timedelta(days=of.keep_events_days),
-        callbacks_from=now - timedelta(days=of.keep_callbacks_days),
+
+    def ago(days: int) -> datetime:
+        return now - timedelta(days=days)
+
+    deliveries = retention.Keep(ago(of.keep_events_days), ago(of.keep_callbacks_days))
+    of_trainings = trainings.Keep(ago(of.keep_training_logs_days), ago(of.keep_drafts_days))
+    return (
+        runs.prune(now)
+        + retention.prune(deliveries)
+        + trainings.prune(of_trainings, tools.current().dataset)
+        + alerts.prune(ago(of.keep_alerts_days))
     )
-    return runs.prune(now) + retention.prune(keep) + alerts.prune(now - timedelta(days=of.keep_alerts_days))

@@ -9,10 +9,13 @@ from jobs import (
     adopt_trainings,
     alerts,
     clean_trainings,
+    draw_training_images,
     follow_trainings,
     heal,
     poll,
+    prove_totals,
     prune,
+    publish_samples,
     rollups,
     storage_usage,
     sweep,
@@ -36,6 +39,8 @@ JOBS: dict[str, Scheduled] = {
         Scheduled("poll", timedelta(seconds=1), poll.run, queue="polls"),
         Scheduled("sweep", timedelta(seconds=5), sweep.run),
         Scheduled("follow_trainings", timedelta(seconds=5), follow_trainings.run, queue="polls"),
+        # Files come with it: it must not stand in the way of the polls.
+        Scheduled("draw_training_images", timedelta(seconds=5), draw_training_images.run, queue="trainings"),
         Scheduled("rollups", timedelta(seconds=10), rollups.run),
         Scheduled("alerts", timedelta(seconds=10), alerts.run),
         Scheduled("heal", timedelta(minutes=1), heal.run),
@@ -43,7 +48,10 @@ JOBS: dict[str, Scheduled] = {
         Scheduled("adopt", timedelta(hours=1), adopt.run),
         # These take up to minutes: they must not stand in the way of the short ones.
         Scheduled("adopt_trainings", timedelta(minutes=1), adopt_trainings.run, queue="long"),
+        Scheduled("publish_samples", timedelta(minutes=1), publish_samples.run, queue="long"),
         Scheduled("clean_trainings", timedelta(hours=1), clean_trainings.run, queue="long"),
+        # At midnight (UTC), and at the start of a clock that has slept through it.
+        Scheduled("prove_totals", timedelta(days=1), prove_totals.run, queue="long"),
         Scheduled("prune", timedelta(hours=1), prune.run, queue="long"),
         Scheduled("storage_usage", timedelta(hours=1), storage_usage.run, queue="long"),
     )

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     DEAD_WORKER = "dead_worker"
     SUCCESS_RATE = "success_rate"
     STUCK = "stuck"
+    UNEQUAL_TOTALS = "unequal_totals"
 
 
 class Severity(StrEnum):

@@ -1,9 +1,10 @@
 """When something is wrong enough to say so: pure decisions over facts and the time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from core.alerts.models import Cause, Facts, Group, Kind, Severity
+from core.budget.proof import Difference
 from core.work import runs
 
 # A result that is finished and not here is spoken of when KIE will delete it within this time.
@@ -23,6 +24,7 @@ OF_DELIVERIES = (
     Kind.SUCCESS_RATE,
     Kind.STUCK,
 )
+OF_TOTALS = (Kind.UNEQUAL_TOTALS,)
 OF_MACHINERY = {"clock": Kind.DEAD_CLOCK, "worker": Kind.DEAD_WORKER}
 # An acknowledged alert of these kinds is closed for good: nothing will undo what it tells of.
 CLOSED_BY_ACKNOWLEDGING = frozenset({Kind.LOST_RESULTS})
@@ -51,6 +53,24 @@ def _cause(kind: Kind, severity: Severity, group: Group, moment: str) -> Cause:
         moment: group.at.isoformat() if group.at else None,
     }
     return Cause(kind, severity, group.subject, group.count, evidence)
+
+
+def of_totals(found: Sequence[Difference]) -> tuple[Cause, ...]:
+    """One for each month whose running total is not the sum of its lines, with both figures."""
+    return tuple(
+        Cause(
+            Kind.UNEQUAL_TOTALS,
+            Severity.CRITICAL,
+            f"{one.scope} {one.month:%Y-%m}",
+            evidence={
+                "settled_usd": str(one.settled_usd),
+                "settled_lines_usd": str(one.settled_lines_usd),
+                "reserved_usd": str(one.reserved_usd),
+                "reserved_lines_usd": str(one.reserved_lines_usd),
+            },
+        )
+        for one in found
+    )
 
 
 def of_machinery(

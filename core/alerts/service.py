@@ -8,6 +8,7 @@ from core.access import Action, Actor
 from core.alerts import policy
 from core.alerts.models import Alert
 from core.alerts.repository import SQL, facts, record, to_alert
+from core.budget import proof
 from core.errors import Conflict, InvalidInput
 from core.work import runs
 
@@ -20,6 +21,14 @@ def watch_deliveries(now: datetime) -> int:
         causes = policy.of_deliveries(facts(connection, now), now)
     with database.statement() as connection:
         return record(connection, policy.OF_DELIVERIES, causes, now)
+
+
+def watch_totals(now: datetime) -> int:
+    """The same for the budget's running totals, each proven by its lines."""
+    with database.reading() as connection:
+        causes = policy.of_totals(proof.differences(connection))
+    with database.statement() as connection:
+        return record(connection, policy.OF_TOTALS, causes, now)
 
 
 def watch_machinery(observer_since: datetime, now: datetime) -> int:

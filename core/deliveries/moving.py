@@ -29,11 +29,9 @@ from core.storage.mover import UnusableFile, store_stream
 from core.storage.own_path import own_path
 from core.storage.rules import content_type_of
 from core.work import limiter
-from core.work.limiter import Limit, Priority
+from core.work.limiter import Priority
 
-# KIE answers at most 10 queries a second for a key (providers.md). Evenly spaced at 9, an eleventh meets the
-# first one's second only when a call is more than a tenth of a second late.
-READ_LIMIT = Limit("kie:read", 9.0)
+READ_LIMIT = limiter.KIE_READ
 RENEW_EVERY = timedelta(seconds=10)
 
 _log = log.get(__name__)

@@ -13,11 +13,8 @@ from core.deliveries.repository import SQL, add_event, find, to_generation
 from core.deliveries.tools import Tools
 from core.errors import ProviderError
 from core.work import limiter
-from core.work.limiter import Limit, Priority
+from core.work.limiter import Priority
 
-# KIE takes 20 new tasks in 10 s an account; more are refused, not queued (providers.md). Evenly spaced at
-# that very rate, the 21st would meet the window's edge.
-CREATE_LIMIT = Limit("kie:create", 1.9)
 BUSY_PAUSE = timedelta(seconds=2)
 REFUSED_PAUSE = timedelta(seconds=10)
 # A request that never leaves this machine is tried again this often before it fails.
@@ -34,7 +31,7 @@ def submit(generation_id: UUID, tools: Tools) -> Generation | None:
     between 2 and 4 leaves `sending`, from where nobody sends again: its callback binds the task.
     None when there is no such row.
     """
-    places = limiter.reserve(CREATE_LIMIT, 1, Priority.SYNC)
+    places = limiter.reserve(limiter.KIE_CREATE, 1, Priority.SYNC)
     if not places:
         return _postpone(generation_id, tools)
     tools.sleep(places.delays_s[0])

@@ -61,6 +61,12 @@ def entry(name: str) -> Entry:
     return found
 
 
+def label(name: str) -> str:
+    """What people call the trainer; its own name where there is none such."""
+    found = TRAINERS.get(name)
+    return found.label if found else name
+
+
 def build(name: str, settings: Settings, progress: ProgressReader = _unread) -> Account:
     """The client of the trainer `name`. Raises NotFound, or SettingsError for a missing setting.
 

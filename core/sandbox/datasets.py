@@ -120,6 +120,18 @@ def _hidden(name: str) -> bool:
     return name.endswith("/") or name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith(".")
 
 
+async def check_picture(url: str) -> None:
+    """Look at the head of a picture; Refused when it is none that models read."""
+    head = b""
+    async with opened(url, {"Range": f"bytes=0-{HEAD_BYTES - 1}"}) as answer:
+        async for chunk in answer.aiter_bytes(HEAD_BYTES):
+            head += chunk
+            if len(head) >= 12:
+                break
+    if not (head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n")) or head[8:12] == b"WEBP"):
+        raise Refused(Failure("The picture could not be read", "image_load_error", 422))
+
+
 async def check_weights(url: str) -> None:
     """Look at the head of a LoRA; Refused when it is no safetensors file."""
     head = b""

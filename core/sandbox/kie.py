@@ -15,14 +15,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from core.sandbox import datasets
 from core.sandbox.answers import Dropped
-from core.sandbox.callbacks import Postman
+from core.sandbox.callbacks import Postman, callable_url
 from core.sandbox.fault import Place, Value
 from core.sandbox.faults import BadFault, Choice, markers
 from core.sandbox.models import MODELS, Model
 from core.sandbox.service import Sandbox
 from core.sandbox.store import Entry, now_ms
-from core.sandbox.tasks import generation_of, task_of_file
+from core.sandbox.tasks import FAILURES, generation_of, task_of_file
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 GATEWAY = {502, 503, 504}
@@ -132,7 +133,7 @@ class Kie:
         model = _checked(body)
         if sandbox.store.balance(now_ms()) < model.price(body["input"]):
             raise Stop(Reply(402, "Credits insufficient"))
-        task = sandbox.accept(body, marks)
+        task = sandbox.accept(body, marks, await _unreadable(model, body["input"]))
         entry.task, entry.note = task.id, " ".join([*struck, *task.fate])
         if "callback_before_answer" in task.fate:
             await self._postman.send_first(task.id)
@@ -202,6 +203,17 @@ async def _json_object(request: Request) -> dict[str, Any]:
 def _text(body: Mapping[str, Any], name: str) -> str | None:
     value = body.get(name)
     return value if isinstance(value, str) else None
+
+
+async def _unreadable(model: Model, given: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The failure of a task whose pictures cannot be read; those of other machines are taken on trust."""
+    fields = [field.name for field in model.fields if field.kind == "urls"]
+    urls = [url for name in fields for url in given.get(name) or () if callable_url(url)]
+    try:
+        await asyncio.gather(*map(datasets.check_picture, urls))
+    except datasets.Refused:
+        return "422", FAILURES["422"]
+    return None
 
 
 def _subject(body: Mapping[str, Any]) -> str:

@@ -97,8 +97,10 @@ class Sandbox:
 
     # Tasks
 
-    def accept(self, request: Mapping[str, Any], marks: tuple[Choice, ...]) -> Task:
-        """Create the task that `request` pays for; it is on disk when this returns."""
+    def accept(
+        self, request: Mapping[str, Any], marks: tuple[Choice, ...], failure: tuple[str, str] | None = None
+    ) -> Task:
+        """Create the task that `request` pays for; it is on disk when this returns. It ends in `failure`."""
         now = now_ms()
         task_id = self._new_id()
         fate = self.book.strike(Place.TASK, task_id, marks)
@@ -115,7 +117,7 @@ class Sandbox:
             credits=MODELS[request["model"]].price(request["input"]),
             fate=fate,
             marks=tuple(mark for mark in marks if STRIKING_LATER & set(mark.at)),
-            failure=_failure(fate),
+            failure=_failure(fate) or failure,
         )
         self.store.add(task, words(task))
         self._creates.append(time.monotonic())

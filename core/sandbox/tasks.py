@@ -131,11 +131,12 @@ def words(task: Task) -> list[Word]:
 
 
 def generation_of(callback_url: str | None) -> str | None:
-    """The caller's own id in the callback URL's `generation`, if it carries one."""
+    """The caller's own id in the callback URL's `generation` or `image`, if it carries one."""
     try:
-        found = parse_qs(urlsplit(callback_url or "").query).get("generation", [])
+        query = parse_qs(urlsplit(callback_url or "").query)
     except ValueError:
         return None
+    found = query.get("generation") or query.get("image") or []
     return found[0].encode("utf-8", "replace").decode() if found else None
 
 

@@ -46,10 +46,13 @@ class _Place:
     judged: Judged
 
 
-def add(
-    actor: Actor, draft_id: UUID, judged: Sequence[Judged], tools: DatasetTools, user_id: UUID | None
-) -> Added:
-    owner = str(user_id) if user_id else re.sub(r"[^A-Za-z0-9_-]", "_", actor.id)[:100]
+def owner_of(actor: Actor, user_id: UUID | None) -> str:
+    """The first part of the path of an actor's images; the customer's when the LoRA is to be theirs."""
+    return str(user_id) if user_id else re.sub(r"[^A-Za-z0-9_-]", "_", actor.id)[:100]
+
+
+def add(actor: Actor, draft_id: UUID, judged: Sequence[Judged], tools: DatasetTools, owner: str) -> Added:
+    """A row for each, then its file stored. Raises InvalidInput, Conflict once launched, StorageError."""
     numbers: list[int] = []
     notes: list[str] = []
     places: list[_Place] = []
@@ -96,6 +99,7 @@ def _row(actor: Actor, draft_id: UUID, owner: str, one: Judged) -> dict[str, Any
         "format": one.format,
         "phash": one.found.phash,
         "verdict": one.found.verdict,
+        "approved": one.candidate.approved,
         "reasons": list(one.found.reasons),
         "thumbnail": one.thumbnail,
         "added_by": actor.name,

@@ -50,7 +50,7 @@ def _one(row: RowMapping, trainer: str, tools: Tools) -> None:
     creator = _creator(row)
     notes: tuple[str, ...] = ()
     try:
-        notes = _bring(actor, row, tools)
+        notes = bring(actor, row, tools)
         with database.transaction() as connection:
             SQL["lock_creator"].run(connection, creator_key=creator.key)
             launching.begin(connection, actor, creator, wanted, tools)
@@ -63,11 +63,11 @@ def _one(row: RowMapping, trainer: str, tools: Tools) -> None:
             _refuse(connection, actor, creator, wanted, reason, tools)
 
 
-def _bring(actor: Actor, row: RowMapping, tools: Tools) -> tuple[str, ...]:
-    """Fetch the pictures that a row names, where none is here yet; a sentence for each that is missed."""
+def bring(actor: Actor, row: RowMapping, tools: Tools) -> tuple[str, ...]:
+    """Fetch the images that a LoRA's row names and that are not here yet; a sentence for each missed one."""
     named = [url for url in row["reference_image_urls"] or () if isinstance(url, str)]
-    urls = named[: dataset.MAX_AT_ONCE]
-    if not urls or dataset.sheet(actor, row["id"]).images:
+    urls = list(dict.fromkeys(named))[: dataset.MAX_AT_ONCE]
+    if len(dataset.sheet(actor, row["id"]).images) >= len(urls):
         return ()
     return dataset.add_urls(
         actor, row["id"], urls, tools.dataset, user_id=row["user_id"], source="reference"

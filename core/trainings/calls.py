@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from core import database, log
 from core.errors import ErrorCategory, InvalidInput, ProviderError
 from core.providers.training import Submission
+from core.providers.training_registry import label
 from core.trainings import moving, policy
 from core.trainings.models import (
     Call,
@@ -202,7 +203,7 @@ def bind(run_id: UUID, call: Call, submission: Submission, event: Event, tools: 
         bound = to_call(row)
         detail = {"call": str(call.id), "remote_id": submission.remote_id, **event.detail}
         add_event(connection, run, now, Event(event.kind, duration_ms=event.duration_ms, detail=detail))
-        say(connection, run, now, f"{call.provider} took the request: {submission.remote_id}")
+        say(connection, run, now, f"{label(call.provider)} took the request: {submission.remote_id}")
         if call.provider == "runpod":
             SQL["set_pod"].run(connection, id=run_id, pod_id=submission.remote_id, now=now)
         if bound.state is not CallState.ACCEPTED:
@@ -263,9 +264,9 @@ def look(
     return bind(run.id, call, found, Event(EventKind.BOUND, detail={"by": "look-up"}), tools)
 
 
-def wait_for_answer(run: Run, call: Call, label: str, tools: Tools) -> None:
+def wait_for_answer(run: Run, call: Call, tools: Tools) -> None:
     """Nothing told of a lost answer yet: wait, or leave it to a person when the time is over."""
-    decision = policy.after_lost_answer(call, label, tools.clock())
+    decision = policy.after_lost_answer(call, label(call.provider), tools.clock())
     if isinstance(decision, policy.Watch):
         moving.release(run, decision.at, tools)
         return

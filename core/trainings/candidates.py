@@ -34,21 +34,23 @@ _ABANDONED_AFTER_S = 24 * 3600.0
 
 @dataclass(frozen=True)
 class NewFile:
-    """A file that somebody gives, under the name that they know it by."""
+    """A file that somebody gives, under the name that they know it by; `source` is where it came from."""
 
     name: str
     content: BinaryIO = field(repr=False)
+    source: str = "file"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file on disk that may become an image of a draft; `source` is file, url or reference, `way` how one
-    was fetched."""
+    """A file on disk that may become an image of a draft; `source` is file, url, reference or generated,
+    `way` how one was fetched. One that is not `approved` waits for a person's word."""
 
     name: str
     source: str
     path: Path
     way: Way | None = None
+    approved: bool = True
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def bring(files: Sequence[NewFile], folder: Path) -> list[Candidate]:
         with path.open("wb") as target:
             while target.tell() <= MAX_BYTES and (chunk := file.content.read(_CHUNK)):
                 target.write(chunk)
-        found.append(Candidate(clean_name(file.name), "file", path))
+        found.append(Candidate(clean_name(file.name), file.source, path))
     return found
 
 

@@ -22,6 +22,8 @@ def advance(run: Run, tools: Tools) -> None:
             return
         SQL["complete"].run(connection, lora_id=run.lora_id, now=now)
         moving.end_stage(connection, run, "succeeded", now)
+        if run.huggingface_url is not None:
+            SQL["card_due"].run(connection, id=run.id, now=now)
 
 
 def _file_gone() -> Trouble:

@@ -16,19 +16,19 @@ from core.access import Action, Actor
 from core.errors import InvalidInput, NotFound
 from core.providers.training import Bounds
 from core.trainings import downloads
-from core.trainings.adding import Added, add, delete_file, hold_open
+from core.trainings.adding import Added, add, delete_file, hold_open, owner_of
 from core.trainings.candidates import Candidate, NewFile, bring, clean_name, judge, scratch
 from core.trainings.dataset_tools import DatasetTools
 from core.trainings.fetching import FetchedImage, fetch_all
 from core.trainings.images import Verdict
 from core.trainings.references import Character, References, group
-from core.trainings.sheet import Sheet, SheetImage, assess
+from core.trainings.sheet import Sheet, SheetImage, assess, wants_filling_up
 from core.trainings.zips import StoredZip, build_zip, delete_old_zips
 
 # The service as its callers know it, the ZIP's part included.
 __all__ = [
-    "Added", "NewFile", "StoredZip", "add_files", "add_references", "add_urls", "build_zip", "check_ready",
-    "delete_old_zips", "references_of", "sheet", "take_away",
+    "Added", "NewFile", "StoredZip", "add_files", "add_references", "add_urls", "approve", "build_zip",
+    "check_ready", "delete_old_zips", "references_of", "sheet", "sheet_of", "take_away",
 ]  # fmt: skip
 
 MAX_AT_ONCE = 24
@@ -54,7 +54,7 @@ def add_files(
     actor = access.check(actor, Action.LAUNCH_TRAINING)
     _check_count(len(files), "files")
     with scratch(tools.folder) as folder:
-        return add(actor, draft_id, judge(bring(files, folder)), tools, user_id)
+        return add(actor, draft_id, judge(bring(files, folder)), tools, owner_of(actor, user_id))
 
 
 def add_urls(
@@ -80,7 +80,7 @@ def add_urls(
             for image in fetched
             if image.path is not None
         ]
-        added = add(actor, draft_id, judge(candidates), tools, user_id)
+        added = add(actor, draft_id, judge(candidates), tools, owner_of(actor, user_id))
     missed = tuple(_missed(image) for image in fetched if image.path is None)
     return Added(added.images, (*missed, *added.notes))
 
@@ -93,8 +93,6 @@ def references_of(actor: Actor | None, job_id: UUID) -> References:
     if row is None:
         raise NotFound(f"There is no job {job_id}. Check its id.")
     found = group(row["record"])
-    for sentence in found.skipped:
-        _log.warning("training.character_skipped", job_id=str(job_id), why=sentence)
     if not found.characters and not found.skipped:
         raise NotFound(f"The job {job_id} has no character references. Add images by hand.")
     return found
@@ -131,28 +129,49 @@ def take_away(actor: Actor | None, draft_id: UUID, n: int, tools: DatasetTools) 
         delete_file(tools.storage, row["bucket"], row["path"])
 
 
+def approve(actor: Actor | None, draft_id: UUID, n: int, tools: DatasetTools) -> None:
+    """A person's word that generated image `n` goes into the training. Idempotent; Conflict once launched."""
+    actor = access.check(actor, Action.LAUNCH_TRAINING)
+    with database.transaction() as connection:
+        hold_open(connection, draft_id)
+        row = SQL["approve_image"].first(connection, id=draft_id, n=n)
+        if row is not None:
+            after = {"n": n, "name": row["original_name"]}
+            audit.record(
+                connection, actor, "training.image_approved", "lora_model", str(draft_id), after=after
+            )
+
+
 def sheet(actor: Actor | None, draft_id: UUID, bounds: Bounds | None = None) -> Sheet:
     """The draft's contact sheet, judged for a trainer with these bounds; empty for one that is not begun."""
     access.check(actor, Action.VIEW)
     with database.reading() as connection:
-        return _sheet(connection, draft_id, bounds, with_thumbnails=True)
+        return sheet_of(connection, draft_id, bounds, with_thumbnails=True)
 
 
-def check_ready(connection: Connection, draft_id: UUID, bounds: Bounds) -> Sheet:
+def check_ready(connection: Connection, draft_id: UUID, bounds: Bounds, *, filled_up: bool = False) -> Sheet:
     """The sheet of a draft that is launched in the caller's transaction, which holds it until the end.
 
-    Raises InvalidInput with every problem; to be called before the LoRA's row is written.
+    With `filled_up` three or four own images do not stand alone. Raises InvalidInput with every problem; to
+    be called before the LoRA's row is written.
     """
     SQL["hold_draft"].all(connection, id=str(draft_id))
-    found = _sheet(connection, draft_id, bounds, with_thumbnails=False)
-    if found.problems:
-        raise InvalidInput("images", " ".join(found.problems))
+    found = sheet_of(connection, draft_id, bounds)
+    problems = list(found.problems)
+    if filled_up and not problems and (wanting := wants_filling_up(found)):
+        problems.append(wanting)
+    if problems:
+        raise InvalidInput("images", " ".join(problems))
     return found
 
 
-def _sheet(connection: Connection, draft_id: UUID, bounds: Bounds | None, *, with_thumbnails: bool) -> Sheet:
+def sheet_of(
+    connection: Connection, draft_id: UUID, bounds: Bounds | None = None, *, with_thumbnails: bool = False
+) -> Sheet:
+    """The sheet as it stands in the caller's transaction."""
     rows = SQL["sheet"].all(connection, id=draft_id, with_thumbnails=with_thumbnails)
-    return assess(draft_id, [_image(row) for row in rows], bounds)
+    drawn = SQL["being_drawn"].one(connection, id=draft_id)["n"]
+    return assess(draft_id, [_image(row) for row in rows], bounds, drawn=drawn)
 
 
 def _image(row: RowMapping) -> SheetImage:

@@ -59,4 +59,4 @@ def _copied(image: SheetImage, folder: Path, tools: DatasetTools) -> Iterator[da
     finally:
         reader.close()
     with path.open("rb") as content:
-        yield dataset.NewFile(image.name, content)
+        yield dataset.NewFile(image.name, content, image.source)

@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from core import database, log
 from core.errors import ProviderError
 from core.providers.training import Cancelled, TrainingRecord, TrainingState
+from core.providers.training_registry import label
 from core.trainings import calls, costs, moving, policy, releasing, sending, validating
 from core.trainings.models import Call, CallState, Event, EventKind, Purpose, Run, RunState, Trouble
 from core.trainings.repository import SQL, add_event, say, trouble_columns, trouble_of_run
@@ -53,7 +54,7 @@ def _find_lost(run: Run, call: Call, tools: Tools) -> None:
     if trainer and call.purpose is Purpose.TRAINING and sending.look(run, call, trainer, tools):
         moving.go_on(run, tools)
         return
-    calls.wait_for_answer(run, call, call.provider, tools)
+    calls.wait_for_answer(run, call, tools)
 
 
 def _stop_training(run: Run, call: Call, tools: Tools) -> bool:
@@ -73,7 +74,7 @@ def _stop_training(run: Run, call: Call, tools: Tools) -> bool:
         cost = sending.end_call(connection, run, call, record, state, None, tools, result=result)
         detail = {"call": str(call.id), "outcome": outcome, "usd": str(cost)}
         add_event(connection, run, now, Event(EventKind.CANCELLED_AT_PROVIDER, detail=detail))
-        say(connection, run, now, f"{call.provider} confirms: {call.remote_id} runs no more")
+        say(connection, run, now, f"{label(call.provider)} confirms: {call.remote_id} runs no more")
     return True
 
 

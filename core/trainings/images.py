@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from core.errors import InvalidInput
-from core.storage.file_types import HEAD_BYTES, PNG, FileType, is_complete, looks_like_text, sniff
+from core.storage.file_types import HEAD_BYTES, JPEG, PNG, FileType, is_complete, looks_like_text, sniff
 from core.trainings import pictures
 from core.trainings.likeness import perceptual_hash
 from core.trainings.picture_facts import PictureFacts, png_is_sound, read_facts
@@ -24,6 +24,10 @@ _TAKEN = {"image/jpeg", "image/png", "image/webp"}
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}
 _LYING = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 _DAMAGED = "The file is damaged or cut off. Export or download it again, then add it anew."
+_FADES = (
+    "It ends in plain grey, as a file does of which a part is missing. Look at it in full, and add it anew"
+    " unless that is the picture."
+)
 
 
 class Verdict(StrEnum):
@@ -74,6 +78,8 @@ def inspect(path: Path) -> Inspected:
 
     changes = _changes(facts, glance)
     verdict, doubts = _by_size(width, height, Verdict.CONVERTED if changes else Verdict.FITS)
+    if glance.fades and file_type is JPEG and verdict is not Verdict.REFUSED:
+        verdict, doubts = Verdict.WARNED, (*doubts, _FADES)
     reasons = doubts if verdict is Verdict.REFUSED else (*doubts, *changes)
     likeness = perceptual_hash(glance.picture)
     return Inspected(known, width, height, size, digest, likeness, verdict, reasons, converts=bool(changes))

@@ -44,7 +44,7 @@ _COMMON = {
 class Facts:
     """What the rules look at besides the wish itself.
 
-    `images`: how many pictures of the draft would be used; `problems`: sentences about its pictures that
+    `images`: how many images of the draft would be used; `problems`: sentences about them that
     stand in the way; `bounds` None: the trainer is not configured here, and `missing` says what is wanting.
     """
 
@@ -66,7 +66,7 @@ def check_can_launch(launch: Launch, facts: Facts, *, label: str) -> None:
         raise SettingsNeeded(facts.missing or f"{label} is not configured. Choose another trainer.")
     if not facts.pictures:
         raise SettingsNeeded(
-            "Test pictures are made at fal: FAL_KEY is not set. Set it, or nothing can be validated."
+            "Test images are made at fal: FAL_KEY is not set. Set it, or nothing can be validated."
         )
     if launch.publish and not facts.publisher:
         raise SettingsNeeded(
@@ -138,17 +138,17 @@ def _within(
 
 
 def check_dataset(facts: Facts, bounds: Bounds, label: str) -> None:
-    """The pictures: none in the way, and as many as the trainer takes."""
+    """The images: none in the way, and as many as the trainer takes."""
     if facts.problems:
         raise InvalidInput("images", " ".join(facts.problems))
     low, high = bounds.images
     if facts.images < low:
         raise InvalidInput(
-            "images", f"{label} needs at least {low} pictures; there are {facts.images}. Add some."
+            "images", f"{label} needs at least {low} images; there are {facts.images}. Add some."
         )
     if facts.images > high:
         raise InvalidInput(
-            "images", f"{label} takes at most {high} pictures; there are {facts.images}. Take some away."
+            "images", f"{label} takes at most {high} images; there are {facts.images}. Take some away."
         )
 
 

@@ -13,8 +13,10 @@ from core import audit
 from core.access import Actor
 from core.budget import service as budget
 from core.errors import Conflict, InvalidInput
+from core.providers import training_registry
 from core.providers.training import Trainer
 from core.trainings import costs, dataset, launch_rules, moving, policy
+from core.trainings.drawings import SQL as DRAWINGS
 from core.trainings.launch_rules import Facts
 from core.trainings.models import Event, EventKind, Launch, NameTaken, Run, Stage
 from core.trainings.repository import SQL, add_event, find, say
@@ -77,7 +79,7 @@ def begin(connection: Connection, actor: Actor, creator: Creator, wanted: Launch
         publisher=tools.publisher is not None,
         pictures=tools.images is not None,
     )
-    launch_rules.check_can_launch(wanted, facts, label=wanted.trainer)
+    launch_rules.check_can_launch(wanted, facts, label=training_registry.label(wanted.trainer))
     run_id = uuid.uuid4()
     amount = costs.quote(connection, wanted.trainer, wanted.steps, now).total_usd
     _write_lora(connection, creator, wanted, tools)
@@ -101,11 +103,12 @@ def with_usual(wanted: Launch, trainer: Trainer | None) -> Launch:
 
 
 def _pictures(connection: Connection, wanted: Launch, trainer: Trainer | None) -> tuple[int, tuple[str, ...]]:
-    """How many pictures of the draft go into the training, and what stands in the way; the draft is held."""
+    """How many images of the draft go into the training, and what stands in the way; the draft is held."""
     if trainer is None:
         return 0, ()
     try:
-        return len(dataset.check_ready(connection, wanted.draft_id, trainer.bounds).used), ()
+        ready = dataset.check_ready(connection, wanted.draft_id, trainer.bounds, filled_up=wanted.filled_up)
+        return len(ready.used), ()
     except InvalidInput as problem:
         return 0, (problem.message,)
 
@@ -123,12 +126,14 @@ def _write_lora(connection: Connection, creator: Creator, wanted: Launch, tools:
             name=wanted.name,
             description=wanted.description,
             trigger_word=wanted.trigger_word,
+            job_id=wanted.job_id,
+            reference_urls=list(wanted.reference_urls) or None,
             now=now,
         )
     except IntegrityError:
         raise NameTaken(f"You have a LoRA named “{wanted.name}” already. Choose another name.") from None
     if row is None and not _may_begin(connection, wanted.draft_id, tools):
-        raise Conflict("These pictures belong to a training already. Begin with a new draft.")
+        raise Conflict("These images belong to a training already. Begin with a new draft.")
     if row is None:
         SQL["count_lora"].run(
             connection,
@@ -137,6 +142,9 @@ def _write_lora(connection: Connection, creator: Creator, wanted: Launch, tools:
             trigger_word=wanted.trigger_word,
             now=now,
         )
+    drawn = DRAWINGS["paid"].one(connection, draft_id=wanted.draft_id)["usd"]
+    if drawn > 0:
+        SQL["add_cost"].run(connection, lora_id=wanted.draft_id, amount=drawn, now=now)
 
 
 def _may_begin(connection: Connection, lora_id: UUID, tools: Tools) -> bool:
@@ -187,7 +195,12 @@ def _note_launch(connection: Connection, actor: Actor, run: Run, amount: Decimal
     moving.begin_stage(connection, run.id, Stage.INITIALIZING, now)
     detail = {"by": actor.name, "trainer": run.trainer, "steps": run.steps, "reserved_usd": str(amount)}
     add_event(connection, run, now, Event(EventKind.LAUNCHED, detail=detail))
-    say(connection, run, now, f"launched by {actor.name}: {run.steps:,} steps at {run.trainer}")
+    say(
+        connection,
+        run,
+        now,
+        f"launched by {actor.name}: {run.steps:,} steps at {training_registry.label(run.trainer)}",
+    )
     audit.record(
         connection, actor, "training.launch", "training", str(run.id), after={"name": run.lora_name, **detail}
     )

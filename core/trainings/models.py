@@ -23,6 +23,22 @@ class Stage(StrEnum):
     VALIDATION = "validation"
     COMPLETION = "completion"
 
+    @property
+    def label(self) -> str:
+        """What people call it, on pages and in the log."""
+        return _LABELS[self]
+
+
+_LABELS = {
+    Stage.INITIALIZING: "Checks",
+    Stage.ZIP_CREATION: "ZIP",
+    Stage.TRAINING: "Training",
+    Stage.STORING: "Weights",
+    Stage.HUGGINGFACE_UPLOAD: "Hugging Face",
+    Stage.VALIDATION: "Test images",
+    Stage.COMPLETION: "Completion",
+}
+
 
 class RunState(StrEnum):
     """Who has the next word on a run: we, a person, or nobody."""
@@ -138,6 +154,7 @@ class EventKind(StrEnum):
     FELL_BACK = "fell_back"
     WEIGHTS_STORED = "weights_stored"
     PUBLISHED = "published"
+    SAMPLES_PUBLISHED = "samples_published"
     PICTURE_STORED = "picture_stored"
     JUDGED = "judged"
     CANCEL_REQUESTED = "cancel_requested"
@@ -217,6 +234,10 @@ class Run:
     weights_bytes: int | None
     huggingface_url: str | None
     training_cost: Decimal | None
+    card_due_at: datetime | None = None
+    card_attempt: int = 0
+    card_error: str | None = None
+    card_samples: int | None = None
 
     @property
     def is_over(self) -> bool:
@@ -298,7 +319,9 @@ class Parameters:
 class Launch:
     """A training that somebody wants; the same `request_key`, the form's nonce, twice makes one run.
 
-    `draft_id` is that of its pictures, and becomes the LoRA's.
+    `draft_id` is that of its images, and becomes the LoRA's. With `filled_up` three or four images of one's
+    own do not stand alone. `job_id` is the job of the company's application whose references they are, at
+    `reference_urls`.
     """
 
     request_key: str
@@ -311,6 +334,9 @@ class Launch:
     learning_rate: Decimal | None = None
     rank: int | None = None
     publish: bool = False
+    filled_up: bool = False
+    job_id: UUID | None = None
+    reference_urls: tuple[str, ...] = field(default=(), repr=False)
 
 
 class NameTaken(StudioOpsError):

@@ -214,11 +214,11 @@ def end_stage(
         detail={"outcome": outcome},
     )
     add_event(connection, run, now, event)
-    name = run.stage.replace("_", " ")
     if trouble is None:
-        say(connection, run, now, f"{name}: done" if outcome == "succeeded" else f"{name}: {outcome}")
+        told = {"succeeded": "done", "needs_attention": "needs a person"}.get(outcome, outcome)
+        say(connection, run, now, f"{run.stage.label}: {told}")
     else:
-        say(connection, run, now, f"{name}: {trouble.message}", level="error")
+        say(connection, run, now, f"{run.stage.label}: {trouble.message}", level="error")
 
 
 def try_again(run: Run, trouble: Trouble, tools: Tools, *, after: timedelta | None = None) -> None:

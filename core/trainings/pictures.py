@@ -16,6 +16,9 @@ THUMBNAIL_SIDE = 256
 # Enough to hash and to show; a JPEG is then decoded at down to an eighth of its size.
 _GLANCE_SIDE = 512
 _QUALITY = 95
+# libjpeg puts it where the data of a picture end too early, and tells nobody: Pillow drops its warnings. What
+# a progressive file lacks only makes it coarser, which no look at the pixels can tell.
+_MISSING = 128
 _ORIENTATION_TAG = 0x0112
 _FORMATS = ("JPEG", "PNG", "WEBP")
 # https://exiftool.org/TagNames/EXIF.html, 0x0112
@@ -52,11 +55,15 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Glance:
-    """A small upright RGB picture of a file that has been decoded to its end; `orientation` as in EXIF."""
+    """A small upright RGB picture of a file that has been decoded to its end; `orientation` as in EXIF.
+
+    `fades`: it ends, as it is stored, in rows of the very grey that a decoder puts where pixels are missing.
+    """
 
     picture: Image.Image
     orientation: int
     transparent: bool
+    fades: bool = False
 
 
 def glance(path: Path, size: tuple[int, int] | None = None) -> Glance:
@@ -69,7 +76,15 @@ def glance(path: Path, size: tuple[int, int] | None = None) -> Glance:
             raise Unreadable
         transparent = image.has_transparency_data
         orientation = _orientation(image)
-        return Glance(_upright(_small(image, _GLANCE_SIDE), orientation), orientation, transparent)
+        small = _small(image, _GLANCE_SIDE)
+        return Glance(_upright(small, orientation), orientation, transparent, _fades(small))
+
+
+def _fades(picture: Image.Image) -> bool:
+    """Whether at least a hundredth of the rows, at the end, is plain middle grey, and not all of it."""
+    grey = (np.asarray(picture) == _MISSING).all(axis=(1, 2))
+    last = max(1, round(picture.height / 100))
+    return bool(grey[-last:].all() and not grey.all())
 
 
 def thumbnail(path: Path) -> bytes:

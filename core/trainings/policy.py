@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import assert_never
 
 from core.errors import Conflict, ErrorCategory, ProviderError
+from core.providers import training_registry
 from core.providers.training import TrainingRecord, TrainingState
-from core.providers.training_registry import TRAINERS
 from core.trainings import reasons
 from core.trainings.models import Call, CallState, Purpose, Run, RunState, Stage, Trouble
 
@@ -62,7 +62,7 @@ USUAL_S: dict[Stage, int] = {
     Stage.COMPLETION: 5,
 }
 # The middle of what each typically takes, until our own history tells.
-TRAINER_S = {name: 30 * sum(trainer.minutes) for name, trainer in TRAINERS.items()}
+TRAINER_S = {name: 30 * sum(trainer.minutes) for name, trainer in training_registry.TRAINERS.items()}
 ORDER = tuple(Stage)
 
 
@@ -162,7 +162,7 @@ def next_step(
 ) -> Decision:
     """What the provider's record means for this run."""
     age = now - call.begun_at
-    label = run.trainer
+    label = training_registry.label(run.trainer)
     match record.state:
         case TrainingState.SUCCEEDED:
             return _finished(record, label, now)

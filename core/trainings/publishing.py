@@ -1,6 +1,7 @@
 """A trained LoRA on Hugging Face, where that was chosen at the launch."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -8,7 +9,7 @@ from sqlalchemy import Connection
 from core.errors import ErrorCategory, NotFound, ProviderError, StorageError
 from core.providers import hugging_face_card
 from core.providers.hugging_face import repo_name_of
-from core.providers.hugging_face_card import Facts
+from core.providers.hugging_face_card import Facts, Sample
 from core.trainings import calls, moving, policy, storing
 from core.trainings.models import Event, EventKind, Run, Trouble
 from core.trainings.repository import SQL, say
@@ -63,8 +64,8 @@ def parameters(run: Run) -> dict[str, str | int]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def card_of(run: Run, repo_id: str) -> str:
-    """The model's card."""
+def card_of(run: Run, repo_id: str, samples: Sequence[Sample] = ()) -> str:
+    """The model's card, with test images once there are some."""
     return hugging_face_card.card(
         Facts(
             name=run.lora_name,
@@ -73,6 +74,7 @@ def card_of(run: Run, repo_id: str) -> str:
             weights=WEIGHTS_FILE,
             description=run.description or "",
             parameters=parameters(run),
+            samples=samples,
         )
     )
 

@@ -1,12 +1,14 @@
 """The character references of a job, whose record is nowhere documented: read tolerantly."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from core.trainings.launch_rules import MAX_TRIGGER
 from core.trainings.sheet import LEAST
 
 # Generated long ago by uuid4; the same draft and character lead to the same id.
@@ -25,6 +27,12 @@ class Character:
     def lora_name(self, name: str) -> str:
         """What the LoRA of this character is called; one LoRA a character."""
         return f"{name} · {self.id}"[:255]
+
+    def trigger_word(self, word: str, n: int) -> str:
+        """The trigger word of this character's LoRA, the n-th of a job: one that no other of them has."""
+        slug = re.sub(r"[^A-Za-z0-9]+", "_", self.id).strip("_").lower()[:10].strip("_")
+        end = f"_{slug or n}"
+        return f"{word[: MAX_TRIGGER - len(end)]}{end}" if word else ""
 
     def draft_id(self, beginning: UUID) -> UUID:
         """The draft of this character's LoRA: the same each time, so that a second click makes no second."""

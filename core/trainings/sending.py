@@ -19,6 +19,7 @@ from core.providers.training import (
     TrainingRequest,
     TrainingState,
 )
+from core.providers.training_registry import label
 from core.trainings import calls, costs, moving, policy, pushing
 from core.trainings.models import Call, CallState, Event, EventKind, Purpose, Run, RunState, Trouble
 from core.trainings.repository import SQL, add_event, keep_log, say, training_of, trouble_columns
@@ -88,7 +89,7 @@ def _submit(run: Run, call: Call, trainer: Trainer, tools: Tools) -> None:
 def _request(run: Run, call: Call, tools: Tools) -> TrainingRequest:
     bounds = tools.trainers[run.trainer].bounds
     if run.zip_bucket is None or run.zip_path is None:
-        raise NotFound("The ZIP of the pictures is gone. Start the run again from there.")
+        raise NotFound("The ZIP of the images is gone. Start the run again from there.")
     return TrainingRequest(
         run_id=call.id,
         dataset_url=tools.zip_link(run.zip_bucket, run.zip_path),
@@ -134,7 +135,8 @@ def fall_back(run: Run, trouble: Trouble, tools: Tools) -> bool:
             SQL["drop_intents"].all(connection, run_id=run.id, now=now)
             detail = {"from": run.trainer, "to": other}
             add_event(connection, run, now, Event(EventKind.FELL_BACK, words=trouble.words, detail=detail))
-            line = f"{run.trainer} has no machine free, and nothing was begun there. It goes on at {other}."
+            none_free = f"{label(run.trainer)} has no machine free, and nothing was begun there."
+            line = f"{none_free} It goes on at {label(other)}."
             say(connection, run, now, line, level="warning")
             moving.release(run, now, tools, connection)
             moving.enqueue(connection, run.id)
@@ -156,7 +158,7 @@ def reconcile(run: Run, call: Call, trainer: Trainer, tools: Tools) -> None:
     if look(run, call, trainer, tools):
         moving.go_on(run, tools)
         return
-    calls.wait_for_answer(run, call, run.trainer, tools)
+    calls.wait_for_answer(run, call, tools)
 
 
 def look(run: Run, call: Call, trainer: Trainer, tools: Tools) -> bool:

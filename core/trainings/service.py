@@ -1,5 +1,7 @@
 """What people, providers and other systems ask of trainings: launch, cancel, resume, judge, report."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,7 +10,7 @@ from sqlalchemy import Connection
 
 from core import access, audit, database
 from core.access import Action, Actor
-from core.errors import Conflict, ErrorCategory, InvalidInput, NotFound
+from core.errors import Conflict, ErrorCategory, InvalidInput, NotFound, StudioOpsError
 from core.providers.training import WebhookEvent
 from core.trainings import (
     calls,
@@ -66,6 +68,47 @@ def launch(actor: Actor | None, wanted: Launch, tools: Tools) -> Run:
         if known is not None:
             return _same(known, wanted)
         return launching.begin(connection, actor, creator, wanted, tools)
+
+
+def launch_all(
+    actor: Actor | None, wishes: Sequence[Launch], tools: Tools, *, notes: Sequence[str] = ()
+) -> list[Run]:
+    """Begin several trainings, each with its own place in the quota and its own reservation: all or none.
+
+    `notes` are written into each one's log. The same request keys again are the same runs. Raises the
+    refusals of `launch`, with the name of the LoRA that met it before the sentence.
+    """
+    actor = access.check(actor, Action.LAUNCH_TRAINING)
+    for wanted in wishes:
+        with _about(wanted, wishes):
+            launch_rules.check_text(wanted)
+    with database.transaction() as connection:
+        creator = launching.creator_of(connection, actor)
+        known = [_by_request_key(connection, wanted, creator) for wanted in wishes]
+        runs = [_same(run, wanted) for run, wanted in zip(known, wishes, strict=True) if run is not None]
+        if runs and len(runs) == len(wishes):
+            return runs
+        if runs:
+            names = ", ".join(run.lora_name for run in runs)
+            raise Conflict(f"Launched already: {names}. Choose only the others.")
+        for wanted in wishes:
+            with _about(wanted, wishes):
+                run = launching.begin(connection, actor, creator, wanted, tools)
+            for note in notes:
+                say(connection, run, tools.clock(), note, level="warning")
+            runs.append(run)
+        return runs
+
+
+@contextmanager
+def _about(wanted: Launch, wishes: Sequence[Launch]) -> Iterator[None]:
+    """Of several, say which one was refused."""
+    try:
+        yield
+    except StudioOpsError as refusal:
+        if len(wishes) > 1 and wanted.name:
+            refusal.message = f"{wanted.name}: {refusal.message}"
+        raise
 
 
 def _by_request_key(connection: Connection, wanted: Launch, creator: Creator) -> Run | None:
@@ -186,7 +229,7 @@ def _note_resume(
     now = tools.clock()
     detail = {"by": actor.name, "from": run.state, "at": stage}
     add_event(connection, run, now, Event(EventKind.RESUMED, detail=detail))
-    say(connection, run, now, f"{actor.name} has it go on at {stage.replace('_', ' ')}")
+    say(connection, run, now, f"{actor.name} has it go on at: {stage.label}")
     audit.record(
         connection,
         actor,
@@ -213,8 +256,23 @@ def look_again(actor: Actor | None, run_id: UUID, tools: Tools) -> Run:
         return _existing(connection, run_id)
 
 
+def publish_samples(actor: Actor | None, run_id: UUID, tools: Tools) -> Run:
+    """Have a published LoRA's test images added to its card; a job does it within a minute.
+
+    Raises Conflict for a run that is not completed or was not published.
+    """
+    actor = access.check(actor, Action.STEER_TRAINING)
+    with database.transaction() as connection:
+        run = _existing(connection, run_id)
+        if run.state is not RunState.COMPLETED or run.huggingface_url is None:
+            raise Conflict("Only a completed LoRA that was published has a card.")
+        SQL["card_due"].run(connection, id=run_id, now=tools.clock())
+        audit.record(connection, actor, "training.publish_samples", "training", str(run_id))
+        return _existing(connection, run_id)
+
+
 def judge(actor: Actor | None, run_id: UUID, index: int, tools: Tools, *, shows: bool) -> Run:
-    """A person's word on a test picture, counted from 0.
+    """A person's word on a test image, counted from 0.
 
     When all three are judged, two that show the character complete the run; fewer end it as failed. Raises
     Conflict when nothing waits for a verdict.
@@ -225,10 +283,10 @@ def judge(actor: Actor | None, run_id: UUID, index: int, tools: Tools, *, shows:
         SQL["hold"].first(connection, id=run_id)
         run = _existing(connection, run_id)
         if run.state is not RunState.AWAITING_VERDICT:
-            raise Conflict("No test pictures of this run wait for a verdict.")
+            raise Conflict("No test images of this run wait for a verdict.")
         pictures = pictures_of(calls_of(connection, run_id))
         if not 0 <= index < len(pictures):
-            raise InvalidInput("index", f"There are {len(pictures)} pictures, counted from 0.")
+            raise InvalidInput("index", f"There are {len(pictures)} test images, counted from 0.")
         SQL["judge"].first(connection, id=pictures[index].id, shows=shows, judged_by=actor.name, now=now)
         add_event(
             connection,
@@ -259,11 +317,11 @@ def _decide(connection: Connection, run: Run, tools: Tools) -> None:
 
 def _not_shown(shown: int) -> Trouble:
     return Trouble(
-        f"Only {shown} of {policy.PICTURES} test pictures {'shows' if shown == 1 else 'show'} the character;"
+        f"Only {shown} of {policy.PICTURES} test images {'shows' if shown == 1 else 'show'} the character;"
         f" {policy.SHOWN_AT_LEAST} have to.",
         ErrorCategory.VALIDATION,
         retryable=False,
-        next_action="Make new test pictures, or launch it again with better pictures or more steps.",
+        next_action="Make new test images, or launch it again with better images or more steps.",
     )
 
 

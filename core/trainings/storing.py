@@ -164,9 +164,9 @@ def local_copy(run: Run, tools: Tools) -> Iterator[Path]:
         yield target
 
 
-def copy_out(path: str, target: Path, tools: Tools) -> None:
-    """Weights of our storage as a file. Raises NotFound, StorageError."""
-    reader = tools.storage.open(WEIGHTS, path)
+def copy_out(path: str, target: Path, tools: Tools, bucket: str = WEIGHTS) -> None:
+    """Weights of our storage, or another bucket's file, as one here. Raises NotFound, StorageError."""
+    reader = tools.storage.open(bucket, path)
     try:
         with target.open("wb") as file:
             for chunk in reader.chunks():

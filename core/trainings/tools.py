@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 from uuid import UUID
 
 from core import database, queries, settings
 from core.errors import SettingsError
-from core.providers import fal_images, fetch, hugging_face, training_registry
+from core.providers import fal_images, fetch, hugging_face, registry, training_registry
+from core.providers.contract import GenerationProvider
 from core.providers.fal_images import FalImages
 from core.providers.hugging_face import Publisher
 from core.providers.training import Trainer
@@ -48,6 +49,9 @@ class Tools:
     signing_key: bytes = field(repr=False)
     folder: Path = field(repr=False)
     fallbacks: Mapping[str, str] = field(default_factory=dict)
+    # Draws the images that fill a draft up; None without a key.
+    kie: GenerationProvider | None = None
+    kie_secret: str = field(default="", repr=False)
     clock: Callable[[], datetime] = database.now
     sleep: Callable[[float], None] = time.sleep
 
@@ -57,6 +61,8 @@ class Tools:
             trainer.close()
         if self.images is not None:
             self.images.close()
+        if self.kie is not None:
+            self.kie.close()
         self.dataset.close()
         self.fetch.close()
         self.storage.close()
@@ -64,6 +70,11 @@ class Tools:
     def webhook_url(self, provider: str, call_id: UUID) -> str:
         """The address that a provider reports to, with the call's id; of a run's first training the run's."""
         return f"{self.base_url}/api/{provider}/webhook?run={call_id}"
+
+    def drawing_callback_url(self, drawing_id: UUID) -> str:
+        """The address that KIE reports a drawing to."""
+        secret = f"secret={quote(self.kie_secret, safe='')}&" if self.kie_secret else ""
+        return f"{self.base_url}/api/kie/images/callback?{secret}image={drawing_id}"
 
     def link(self, bucket: str, path: str) -> str:
         """An address of one of our files that a provider can fetch."""
@@ -99,6 +110,8 @@ def from_settings(of: Settings) -> Tools:
         signing_key=_signing_key(of),
         folder=of.data_path / "trainings",
         fallbacks={"runpod": "replicate"} if "replicate" in trainers else {},
+        kie=registry.build("kie", of) if of.has("KIE_API_KEY") else None,
+        kie_secret=of.kie_callback_secret.get_secret_value() if of.kie_callback_secret else "",
     )
 
 

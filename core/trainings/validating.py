@@ -1,4 +1,4 @@
-"""Three test pictures of a stored LoRA, each paid once, for a person to judge."""
+"""Three test images of a stored LoRA, each paid once, for a person to judge."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,7 +22,7 @@ PROMPTS = (
     "full body photo of {trigger} walking through a city street at dusk",
     "photo of {trigger} in profile, in a studio with a plain grey background",
 )
-ANEW = "Retry from the test pictures: only they are made anew, nothing is trained again."
+ANEW = "Retry from the test images: only they are made anew, nothing is trained again."
 _log = log.get(__name__)
 
 
@@ -128,20 +128,20 @@ def _wrong_with(call: Call, record: ImageRecord, tools: Tools) -> Trouble | None
         case TrainingState.FAILED | TrainingState.CANCELLED:
             return _not_made(record.failure)
         case TrainingState.SUCCEEDED if record.flagged:
-            return _bad_picture("fal's safety checker blackened the picture.", retryable=True)
+            return _bad_picture("fal's safety checker blackened the image.", retryable=True)
         case TrainingState.SUCCEEDED if not record.urls:
-            return _bad_picture(record.result_problem or "fal named no picture.", retryable=True)
+            return _bad_picture(record.result_problem or "fal named no image.", retryable=True)
         case TrainingState.SUCCEEDED:
             return None
         case _ if late:
-            return _bad_picture("fal did not make the picture in time.", retryable=True)
+            return _bad_picture("fal did not make the image in time.", retryable=True)
     return None
 
 
 def _not_made(failure: Failure | None) -> Trouble:
     """fal's own refusal of a picture; the training before it has succeeded."""
     said = reasons.of_failure(failure, "fal")
-    return replace(said, message=f"A test picture was not made at fal: {said.words}", next_action=ANEW)
+    return replace(said, message=f"A test image was not made at fal: {said.words}", next_action=ANEW)
 
 
 def _bad_picture(message: str, *, retryable: bool) -> Trouble:
@@ -201,7 +201,7 @@ def _keep(run: Run, call: Call, tools: Tools) -> Trouble | None:
     except (ProviderError, StorageError, UnusableFile) as error:
         category = getattr(error, "category", ErrorCategory.FILE_ERROR)
         return Trouble(
-            f"A test picture could not be stored: {error.message}",
+            f"A test image could not be stored: {error.message}",
             category,
             retryable=getattr(error, "retryable", True),
             next_action="Mend what it names, then start it again.",
@@ -234,7 +234,7 @@ def _conclude(run: Run, troubles: list[Trouble], tools: Tools) -> None:
     elif again:
         _make_again(run, again, tools)
     elif lost is not None and _has_waited(lost, tools):
-        calls.wait_for_answer(run, lost, "fal", tools)
+        calls.wait_for_answer(run, lost, tools)
     elif failed and not calls.in_flight(pictures):
         moving.begin_ending(run, RunState.FAILED, _trouble_of(failed[0], troubles), tools)
     elif troubles and not failed:
@@ -262,7 +262,7 @@ def _make_again(run: Run, failed: list[Call], tools: Tools) -> None:
     with database.transaction() as connection:
         for call in failed:
             calls.write(connection, run, Purpose.PICTURE, call.n, call.round + 1, now, prompt=call.prompt)
-            say(connection, run, now, f"test picture {call.n + 1} is made once more", level="warning")
+            say(connection, run, now, f"test image {call.n + 1} is made once more", level="warning")
             add_event(
                 connection, run, now, Event(EventKind.RETRIED, words=call.failure_words, detail={"n": call.n})
             )
@@ -286,7 +286,7 @@ def _show(run: Run, pictures: list[Call], tools: Tools) -> None:
             **trouble_columns(None),
         )
         costs.close(connection, run, "every call is paid", now)
-        say(connection, run, now, "three test pictures wait for a verdict")
+        say(connection, run, now, "three test images wait for a verdict")
 
 
 def _trouble_of(call: Call, troubles: list[Trouble]) -> Trouble:
@@ -295,7 +295,7 @@ def _trouble_of(call: Call, troubles: list[Trouble]) -> Trouble:
     category = ErrorCategory(call.failure_category or ErrorCategory.SERVICE_ERROR)
     words = call.failure_words or "fal gave no reason."
     return Trouble(
-        f"A test picture was not made: {words}",
+        f"A test image was not made: {words}",
         category,
         bool(call.failure_retryable),
         ANEW,
@@ -305,16 +305,16 @@ def _trouble_of(call: Call, troubles: list[Trouble]) -> Trouble:
 
 def _unknown() -> Trouble:
     return Trouble(
-        "fal's answer to a test picture was lost, and nothing could tell whether it is made.",
+        "fal's answer to a test image was lost, and nothing could tell whether it is made.",
         ErrorCategory.NETWORK,
         retryable=False,
-        next_action="Say that nothing runs at fal; the picture is then asked for anew.",
+        next_action="Say that nothing runs at fal; the image is then asked for anew.",
     )
 
 
 def _cannot(no_fal: bool) -> Trouble:
     if no_fal:
-        what, action = "FAL_KEY is not set, and test pictures are made at fal.", "Set it."
+        what, action = "FAL_KEY is not set, and test images are made at fal.", "Set it."
         return Trouble(what, ErrorCategory.AUTHENTICATION, retryable=True, next_action=action)
     return Trouble(
         "The LoRA has no stored weights.",

@@ -90,10 +90,14 @@ class TrainerChoice:
 
 @dataclass(frozen=True)
 class Quote:
-    """What a launch would cost and take, and what is left afterwards."""
+    """What a launch would cost and take, and what is left afterwards.
+
+    `generated_usd` is what the images cost that are still to be generated for it, before the launch.
+    """
 
     training_usd: Decimal
     pictures_usd: Decimal
+    generated_usd: Decimal
     total_usd: Decimal
     p50_s: float
     p90_s: float
@@ -103,6 +107,11 @@ class Quote:
     used: int
     quota: int
     refusal: str | None
+
+    @property
+    def launch_usd(self) -> Decimal:
+        """What the launch itself reserves."""
+        return self.training_usd + self.pictures_usd
 
 
 @dataclass(frozen=True)
@@ -199,8 +208,19 @@ def choices(actor: Actor | None, tools: Tools) -> tuple[TrainerChoice, ...]:
     return (*ready, *(TrainerChoice(name, None, reason) for name, reason in tools.missing.items()))
 
 
-def quote(actor: Actor | None, trainer: str, steps: int, tools: Tools) -> Quote:
-    """What a launch of the actor's would cost and take; `refusal` says which limit it would meet."""
+def quote(
+    actor: Actor | None,
+    trainer: str,
+    steps: int,
+    tools: Tools,
+    *,
+    generated_usd: Decimal = Decimal(0),
+    trainings: int = 1,
+) -> Quote:
+    """What so many launches of the actor's would cost and take; `refusal` says which limit they would meet.
+
+    `generated_usd` is for the images that are to be generated before them.
+    """
     actor = access.check(actor, Action.VIEW)
     now = tools.clock()
     with database.reading() as connection:
@@ -216,20 +236,22 @@ def quote(actor: Actor | None, trainer: str, steps: int, tools: Tools) -> Quote:
             month=policy.month_of(now),
         )["used"]
     position = budget.position(actor, now)
+    total = expected.total_usd * trainings + generated_usd
     known = own["samples"] >= OWN_SAMPLES
     usual = policy.usual_seconds(Stage.TRAINING, trainer)
     return Quote(
-        training_usd=expected.training_usd,
-        pictures_usd=expected.images_usd,
-        total_usd=expected.total_usd,
+        training_usd=expected.training_usd * trainings,
+        pictures_usd=expected.images_usd * trainings,
+        generated_usd=generated_usd,
+        total_usd=total,
         p50_s=float(own["p50_s"]) if known else usual,
         p90_s=float(own["p90_s"]) if known else 2 * usual,
         from_own_history=known,
         budget=position,
-        left_after_usd=position.left_usd - expected.total_usd,
+        left_after_usd=position.left_usd - total,
         used=used,
         quota=launch_rules.QUOTA,
-        refusal=_refusal(position, expected.total_usd, used, now),
+        refusal=_refusal(position, total, used + trainings - 1, now),
     )
 
 

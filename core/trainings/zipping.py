@@ -2,8 +2,9 @@
 
 from sqlalchemy import Connection
 
+from core import access, database
 from core.errors import Conflict, ErrorCategory, InvalidInput, NotFound, ProviderError, StorageError
-from core.trainings import calls, dataset, moving, zips
+from core.trainings import adopting, calls, dataset, moving, zips
 from core.trainings.models import Event, EventKind, Run, Trouble
 from core.trainings.repository import SQL, say
 from core.trainings.tools import Tools
@@ -16,13 +17,34 @@ def begin(run: Run, tools: Tools) -> None:
         moving.try_again(run, _wanting(reason), tools)
         return
     if tools.images is None:
-        moving.try_again(run, _wanting("FAL_KEY is not set, and test pictures are made at fal."), tools)
+        moving.try_again(run, _wanting("FAL_KEY is not set, and test images are made at fal."), tools)
+        return
+    if run.images is None and not _bring(run, tools):
         return
     moving.finish_stage(run, tools)
 
 
+def _bring(run: Run, tools: Tools) -> bool:
+    """Fetch anew the images of a run that was refused for want of them; whether they suffice now."""
+    with database.reading() as connection:
+        row = SQL["references"].one(connection, lora_id=run.lora_id)
+    notes: tuple[str, ...] = ()
+    try:
+        with moving.kept(run, tools):
+            notes = adopting.bring(access.job("train"), row, tools)
+        with database.transaction() as connection:
+            ready = dataset.check_ready(connection, run.lora_id, tools.trainers[run.trainer].bounds)
+            SQL["set_images"].run(
+                connection, id=run.id, token=run.lease_token, images=len(ready.used), now=tools.clock()
+            )
+    except (InvalidInput, Conflict) as error:
+        moving.try_again(run, _unusable(error, notes), tools)
+        return False
+    return True
+
+
 def advance(run: Run, tools: Tools) -> None:
-    """The second step: the ZIP of the pictures, built or found again, whose bytes the pictures decide."""
+    """The second step: the ZIP of the images, built or found again, whose bytes the images decide."""
     try:
         with moving.kept(run, tools):
             stored = dataset.build_zip(run.lora_id, tools.dataset)
@@ -65,12 +87,12 @@ def _wanting(reason: str) -> Trouble:
     )
 
 
-def _unusable(error: InvalidInput | Conflict) -> Trouble:
+def _unusable(error: InvalidInput | Conflict, notes: tuple[str, ...] = ()) -> Trouble:
     return Trouble(
-        error.message,
+        " ".join((error.message, *notes)),
         ErrorCategory.VALIDATION,
         retryable=False,
-        next_action="Change the pictures, then start it again; nothing was paid.",
+        next_action="Change the images, then start it again; nothing was paid.",
     )
 
 

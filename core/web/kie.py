@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -27,6 +28,8 @@ from core.diagnosis.checks import diagnose
 from core.diagnosis.findings import Remedy
 from core.errors import Busy, InvalidInput, NotSignedIn
 from core.providers.http import parse_json
+from core.trainings import drawing
+from core.trainings import tools as training_tools
 from core.web.auth import caller
 from core.web.openapi import CALLBACK_BODY, refusals
 
@@ -129,6 +132,50 @@ async def callback(
     generation: Annotated[str | None, Query(description="Our generation's id")] = None,
 ) -> dict[str, Any]:
     """KIE reports a finished task: recorded, made due, answered; what it says is not believed."""
+    said = await _said(request, secret)
+    received = Callback(
+        task_id=said.task_id,
+        generation_id=_own_id("generation", generation),
+        body_sha256=said.sha256,
+        body=said.body,
+        signed=said.signed,
+    )
+    known = await _in_callback_thread(service.receive_callback, received, tools.current())
+    return {"code": 200, "msg": "success", "duplicate": known.duplicate}
+
+
+@router.post(
+    "/kie/images/callback",
+    responses=refusals(400, 401, 404, 408, 413, 500, 503),
+    openapi_extra={"requestBody": CALLBACK_BODY},
+)
+async def image_callback(
+    request: Request,
+    secret: Annotated[str, Query(description="KIE_CALLBACK_SECRET, as in the address given to KIE")] = "",
+    image: Annotated[str | None, Query(description="Our id of the image")] = None,
+) -> dict[str, Any]:
+    """KIE reports an image that was generated for a training's images; like any other callback."""
+    said = await _said(request, secret)
+    image_id = _own_id("image", image)
+    if image_id is None:
+        raise InvalidInput("image", "The callback names no image of ours.")
+    duplicate = await _in_callback_thread(
+        drawing.receive_callback, image_id, said.task_id, said.sha256, training_tools.current()
+    )
+    return {"code": 200, "msg": "success", "duplicate": duplicate}
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a callback with the right secret says, of a task that it names."""
+
+    task_id: str
+    body: dict[str, Any] = field(repr=False)
+    sha256: str
+    signed: bool
+
+
+async def _said(request: Request, secret: str) -> _Said:
     current = settings.current()
     _check_secret(
         secret, current.kie_callback_secret.get_secret_value() if current.kie_callback_secret else ""
@@ -136,25 +183,15 @@ async def callback(
     raw = await request.body()
     body = _json_object(raw)
     task_id = _task_id(body)
-    signed = False
-    if current.kie_webhook_hmac_key is not None:
-        _check_signature(request, task_id, current.kie_webhook_hmac_key.get_secret_value())
-        signed = True
-    received = Callback(
-        task_id=task_id,
-        generation_id=_generation_id(generation),
-        body_sha256=hashlib.sha256(raw).hexdigest(),
-        body=body,
-        signed=signed,
-    )
-    known = await asyncio.get_running_loop().run_in_executor(
-        _CALLBACK_THREADS,
-        contextvars.copy_context().run,
-        service.receive_callback,
-        received,
-        tools.current(),
-    )
-    return {"code": 200, "msg": "success", "duplicate": known.duplicate}
+    key = current.kie_webhook_hmac_key
+    if key is not None:
+        _check_signature(request, task_id, key.get_secret_value())
+    return _Said(task_id, body, hashlib.sha256(raw).hexdigest(), signed=key is not None)
+
+
+async def _in_callback_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    run = partial(contextvars.copy_context().run, work, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_CALLBACK_THREADS, run)
 
 
 def _check_secret(given: str, secret: str) -> None:
@@ -180,13 +217,13 @@ def _task_id(body: dict[str, Any]) -> str:
     return found
 
 
-def _generation_id(given: str | None) -> UUID | None:
+def _own_id(name: str, given: str | None) -> UUID | None:
     if given is None:
         return None
     try:
         return UUID(given)
     except ValueError:
-        raise InvalidInput("generation", "The callback's generation is no id of ours.") from None
+        raise InvalidInput(name, f"The callback's {name} is no id of ours.") from None
 
 
 def _check_signature(request: Request, task_id: str, key: str) -> None:

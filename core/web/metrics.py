@@ -5,7 +5,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -24,11 +24,13 @@ from core.access import Actor
 from core.deliveries import views
 from core.deliveries.models import ACTIVE
 from core.errors import NotSignedIn, StudioOpsError
+from core.trainings import views as trainings
 from core.web import answers
 from core.web.auth import actor_of
 from core.work import runs
 
 PREFIX = "studio_ops_"
+MONTH = timedelta(days=30)
 
 _SQL = queries.load("metrics")
 _log = log.get(__name__)
@@ -52,6 +54,7 @@ class _Figures(Collector):
             yield from _callbacks(connection)
             yield from _limits(connection)
         yield from self._day()
+        yield from self._trainings()
         yield from _machinery(self.now)
         yield from _storage()
 
@@ -92,6 +95,40 @@ class _Figures(Collector):
         if counts.success_rate is not None:
             help_text = "Delivered by delivered, failed and lost, of those begun in the last 24 hours."
             yield _gauge("success_ratio_24h", help_text, [], [([], counts.success_rate)])
+
+    def _trainings(self) -> Iterator[Metric]:
+        counts = trainings.counts(self.actor, self.now, since=self.now - MONTH)
+        pods = trainings.pods(self.actor, self.now)
+        with database.reading() as connection:
+            waiting = _SQL["trainings"].one(connection)
+        yield _gauge(
+            "trainings_under_way",
+            "Trainings that are not over, by state; running ones include those that are being stopped.",
+            ["state"],
+            [([name], getattr(counts, name)) for name in ("running", "awaiting_verdict", "needs_attention")],
+        )
+        yield _gauge(
+            "trainings_30d",
+            "Trainings begun in the last 30 days that are over, by how they ended.",
+            ["state"],
+            [([name], getattr(counts, name)) for name in ("completed", "failed", "cancelled")],
+        )
+        if counts.success_rate is not None:
+            help_text = "Completed by completed and failed trainings, of those begun in the last 30 days."
+            yield _gauge("training_success_ratio_30d", help_text, [], [([], counts.success_rate)])
+        if waiting["oldest_beat_at"] is not None:
+            help_text = "When the training that waits longest for a worker was last in hand, in Unix time."
+            oldest = waiting["oldest_beat_at"].timestamp()
+            yield _gauge("training_oldest_heartbeat_timestamp_seconds", help_text, [], [([], oldest)])
+        yield _gauge("training_pods", "Pods that run now.", [], [([], len(pods))])
+        hourly = float(sum(pod.usd_per_hour for pod in pods if pod.usd_per_hour))
+        yield _gauge("training_pods_usd_per_hour", "What they cost an hour together.", [], [([], hourly)])
+        yield _gauge(
+            "training_images_generating",
+            "Images for trainings that are being generated, or of which nobody knows.",
+            [],
+            [([], waiting["drawings"])],
+        )
 
 
 def _callbacks(connection: Connection) -> Iterator[Metric]:

@@ -1,5 +1,6 @@
 """The API's document: what FastAPI cannot know by itself, and without what it wrongly supposes."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -43,6 +44,38 @@ WEBHOOK_BODY = {
 }
 
 
+# Served beside the API, whose bodies are small.
+WEIGHTS_PATH = "/trainings/{call_id}/weights"
+WEIGHTS = {
+    "put": {
+        "tags": ["Trainings"],
+        "summary": "Weights",
+        "description": "A pod of ours uploads its weights, up to 2.1 GB; of what breaks off nothing is kept.",
+        "operationId": "weights",
+        "parameters": [
+            {
+                "name": "call_id",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "format": "uuid"},
+            },
+            {
+                "name": "sig",
+                "in": "query",
+                "required": True,
+                "description": "The signature within the address given to the pod",
+                "schema": {"type": "string"},
+            },
+        ],
+        "requestBody": {
+            "required": True,
+            "description": "A safetensors file.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        },
+    }
+}
+
+
 class Fault(BaseModel):
     """What went wrong: `code` for machines, `message` for people, `request_id` for the log."""
 
@@ -70,12 +103,22 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return found
 
 
+def _with_refusals(operations: dict[str, Any], statuses: Sequence[int]) -> dict[str, Any]:
+    """Operations of a route that FastAPI does not know, which answers 204 or refuses in the one shape."""
+    shape = {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}
+    answers = {str(status): {"description": HTTPStatus(status).phrase} for status in (204, *statuses)}
+    for status in statuses:
+        answers[str(status)]["content"] = {"application/json": shape}  # type: ignore[assignment]
+    return {method: {**told, "responses": answers} for method, told in operations.items()}
+
+
 def install(app: FastAPI) -> None:
     """Make `app` describe itself without the 422 that FastAPI adds: our answer to bad input is 400."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             found = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            found["paths"][WEIGHTS_PATH] = _with_refusals(WEIGHTS, (401, 404, 408, 413, 502))
             for operations in found["paths"].values():
                 for operation in operations.values():
                     operation["responses"].pop("422", None)

@@ -30,7 +30,7 @@ _PUSH_REFUSALS = refusals(400, 401, 404, 408, 413, 500)
 
 @router.post("/fal/webhook", responses=_REFUSALS, openapi_extra={"requestBody": WEBHOOK_BODY})
 async def fal(request: Request, run: Run = None) -> dict[str, Any]:
-    """fal reports a training or a test picture; its ED25519 signature is checked with fal's public keys."""
+    """fal reports a training or a test image; its ED25519 signature is checked with fal's public keys."""
     return await _received("fal", request, run)
 
 

@@ -37,6 +37,14 @@ class Limit:
     per_second: float
 
 
+# KIE takes 20 new tasks in 10 s an account; more are refused, not queued (providers.md). Evenly spaced at
+# that very rate, the 21st would meet the window's edge.
+KIE_CREATE = Limit("kie:create", 1.9)
+# KIE answers at most 10 queries a second for a key (providers.md). Evenly spaced at 9, an eleventh meets the
+# first one's second only when a call is more than a tenth of a second late.
+KIE_READ = Limit("kie:read", 9.0)
+
+
 @dataclass(frozen=True)
 class Places:
     """Places granted: the n-th call may start `delays_s[n]` seconds from now."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from decimal import Decimal
 from html import escape
 from uuid import UUID
 
@@ -42,6 +43,14 @@ def _rate(alert: Alert) -> str:
     delivered, finished = (int(alert.evidence.get(name, 0)) for name in ("delivered", "finished"))
     share = formats.percent(delivered / finished) if finished else "Too little"
     return f"Only {share} of the last {formats.count(finished)} generations were delivered"
+
+
+def _totals(alert: Alert) -> str:
+    def pair(name: str) -> str:
+        total, lines = (str(alert.evidence.get(f"{name}{of}_usd", "0")) for of in ("", "_lines"))
+        return f"{formats.money(Decimal(total))} against {formats.money(Decimal(lines))} {name}"
+
+    return f"The budget's total is not the sum of its lines: {pair('settled')}, {pair('reserved')}"
 
 
 TOLD: dict[Kind, Told] = {
@@ -92,6 +101,13 @@ TOLD: dict[Kind, Told] = {
         "Under way for longer than their model may take. KIE is asked about each again and again.",
         "stuck",
         exact=True,
+    ),
+    Kind.UNEQUAL_TOTALS: Told(
+        "balance",
+        "bad",
+        _totals,
+        "Launches are allowed by the total, the first of each pair; the lines are what was paid. Set it right"
+        " as the README says under “A total differs from its lines”; the next proof then closes this.",
     ),
 }
 

@@ -11,16 +11,19 @@ from core import log
 from core.access import Action, Actor
 from core.trainings import dataset, drafts, tools
 from core.trainings.dataset import Added
+from core.trainings.filling_up import FillUp
 from core.trainings.sheet import LEAST, MOST, RECOMMENDED, Sheet, SheetImage
-from pages.components import errors, formats, look, media
+from pages.components import errors, formats, generated_images, look, media
 from pages.components.actor import current_actor
-from pages.components.states import icon_html, pill_html
+from pages.components.states import Look, icon_html, pill_html
 from pages.components.training_words import VERDICTS
 
 _ROUND = "so-drop-round"
 _TOLD = "so-dataset-told"
 _FAILED = "so-dataset-failed"
 _ADDRESSES = "so-dataset-addresses"
+WAITS = Look("To approve", "rate_review", "attention", "Generated: approve it, or throw it away.")
+GENERATED = Look("Generated", "auto_awesome", "waiting", "A model has drawn it, and a person approved it.")
 GUIDE = (
     (
         "counter_6",
@@ -117,16 +120,22 @@ def _told(draft_id: UUID) -> None:
         st.html(look.notice_html("attention", "info", "Not everything was added", body))
 
 
-def show(actor: Actor, sheet: Sheet, *, changeable: bool) -> None:
-    """Every image with its verdict, and whether they are enough."""
-    if not sheet.images:
+def show(
+    actor: Actor, sheet: Sheet, fill_up: FillUp | None = None, *, changeable: bool = True, mark: str = ""
+) -> None:
+    """Every image with its verdict, then those that are being generated, and whether they are enough.
+
+    `mark` tells the sheets of one page apart.
+    """
+    if not sheet.images and not (fill_up and fill_up.drawings):
         return
     used, given = len(sheet.used), len(sheet.images)
     of = "" if used == given else f" of {formats.count(given)}"
+    weight = f" · ZIP {formats.size(sheet.bytes)}" if used else ""
     st.html(
         '<div class="so-panel-head"><h2 class="so-section">Contact sheet</h2>'
         f'<span class="so-quiet"><b class="so-number">{formats.count(used)}</b>{of} go into the training'
-        f" · ZIP {formats.size(sheet.bytes)}</span></div>"
+        f"{weight}</span></div>"
     )
     for problem in sheet.problems:
         st.html(look.notice_html("attention", "photo_library", problem))
@@ -134,29 +143,53 @@ def show(actor: Actor, sheet: Sheet, *, changeable: bool) -> None:
         st.html(
             f'<div class="so-quiet so-small">{icon_html("lightbulb")} {escape(" ".join(sheet.advice))}</div>'
         )
+    if changeable and len(sheet.waiting) > 1:
+        st.button(
+            "Approve both" if len(sheet.waiting) == 2 else f"Approve all {formats.count(len(sheet.waiting))}",
+            icon=":material/done_all:",
+            key=f"so-approve-all{mark}",
+            disabled=why_not(actor) is not None,
+            on_click=_approve,
+            args=(sheet.draft_id, tuple(image.n for image in sheet.waiting)),
+        )
     with st.grid("auto", min_column_width=112, gap="small"):
         for image in sheet.images:
-            _card(actor, sheet.draft_id, image, changeable=changeable)
+            _card(actor, sheet.draft_id, image, mark, changeable=changeable)
+        if fill_up is not None:
+            generated_images.cards(fill_up)
 
 
-def _card(actor: Actor, draft_id: UUID, image: SheetImage, *, changeable: bool) -> None:
+def _card(actor: Actor, draft_id: UUID, image: SheetImage, mark: str, *, changeable: bool) -> None:
     verdict = VERDICTS[image.verdict]
     reasons = "".join(f"<div>{escape(reason)}</div>" for reason in image.reasons)
     name = escape(image.name)
     size = f"{formats.count(image.width)} × {formats.count(image.height)}" if image.width else "no image"
-    with st.container(key=f"so-image-{image.n}", gap=None, height="stretch"):
+    made = f"<div>{pill_html(WAITS if image.waits else GENERATED)}</div>" if image.generated else ""
+    with st.container(key=f"so-image-{mark}{image.n}", gap=None, height="stretch"):
         st.html(
-            image_html(actor, image, verdict.icon) + f'<div class="so-card-text">{pill_html(verdict)}'
+            image_html(actor, image, verdict.icon) + f'<div class="so-card-text">{made}{pill_html(verdict)}'
             f'<div class="so-clip so-small" title="{name}">{image.n} · {name}</div>'
             f'<div class="so-quiet so-small so-nowrap" title="{formats.size(image.bytes)}">{size}</div>'
             f'<div class="so-small so-reasons">{reasons}</div></div>'
         )
-        if changeable:
+        if changeable and image.waits:
             st.button(
-                "Take away",
-                key=f"so-away-{image.n}",
+                "Approve",
+                key=f"so-approve-{mark}{image.n}",
+                icon=":material/check:",
+                width="stretch",
+                help=formats.in_label(f"Train on image {image.n}"),
+                disabled=why_not(actor) is not None,
+                on_click=_approve,
+                args=(draft_id, (image.n,)),
+            )
+        if changeable:
+            words = "Throw away" if image.generated else "Take away"
+            st.button(
+                words,
+                key=f"so-away-{mark}{image.n}",
                 icon=":material/close:",
-                help=formats.in_label(f"Take image {image.n} away"),
+                help=formats.in_label(f"{words.split()[0]} image {image.n} away"),
                 disabled=why_not(actor) is not None,
                 on_click=_take_away,
                 args=(draft_id, image.n),
@@ -178,11 +211,24 @@ def image_html(actor: Actor, image: SheetImage, icon: str) -> str:
 
 
 def _take_away(draft_id: UUID, n: int) -> None:
+    _change(draft_id, lambda: dataset.take_away(current_actor(), draft_id, n, tools.current().dataset))
+
+
+def _approve(draft_id: UUID, numbers: Sequence[int]) -> None:
+    def act() -> None:
+        for n in numbers:
+            dataset.approve(current_actor(), draft_id, n, tools.current().dataset)
+
+    _change(draft_id, act)
+
+
+def _change(draft_id: UUID, act: Callable[[], None]) -> None:
+    """Do it; what goes wrong is kept for the run that shows it."""
     log.new_request_id()
     st.session_state.pop(_TOLD, None)
     st.session_state.pop(_FAILED, None)
     try:
-        dataset.take_away(current_actor(), draft_id, n, tools.current().dataset)
+        act()
     except Exception as error:  # noqa: BLE001 - `describe` logs it with its traceback
         st.session_state[_FAILED] = (draft_id, errors.describe(error, "dataset"))
 

@@ -26,8 +26,8 @@ def begin() -> None:
     st.query_params[PARAMETER] = str(uuid.uuid4())
 
 
-def launched(run: Row) -> None:
-    """What stands in place of the form once the draft has become a training."""
+def launched(run: Row, *, alone: bool = True) -> None:
+    """What stands in place of the form once the draft has become a training; when `alone`, with a way on."""
     state = look_of(run)
     when = times.ago_html(run.launched_at, times.now(), times.viewer_zone())
     st.html(
@@ -39,6 +39,8 @@ def launched(run: Row) -> None:
         )
     )
     with st.container(horizontal=True):
-        if st.button("See the run", type="primary", icon=":material/arrow_forward:", key="so-draft-run"):
+        key = "so-draft-run" if alone else f"so-draft-run-{run.id}"
+        if st.button("See the run", type="primary", icon=":material/arrow_forward:", key=key):
             st.switch_page("training_runs.py", query_params={"run": str(run.id)})
-        st.button("Begin a new one", icon=":material/add:", on_click=begin, key="so-draft-new")
+        if alone:
+            st.button("Begin a new one", icon=":material/add:", on_click=begin, key="so-draft-new")

@@ -31,6 +31,13 @@ def money(usd: Decimal | None) -> str:
     return f"{'−' if amount < 0 else ''}${digits}"
 
 
+def total(usd: Decimal | None) -> str:
+    """A sum, to the cent: `$2.11`; only what is less than a cent shows its parts."""
+    if usd is None or (usd and abs(usd) < Decimal("0.01")):
+        return money(usd)
+    return money(usd.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP))
+
+
 def in_label(text: str) -> str:
     """`text` for a widget's label, where a dollar sign would begin a formula."""
     return text.replace("$", "\\$")

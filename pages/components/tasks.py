@@ -12,7 +12,9 @@ from core.alerts import views as alerts_views
 from core.alerts.models import Alert
 from core.deliveries import views
 from core.deliveries.models import Generation
+from core.trainings import filling_up
 from core.trainings import views as trainings_views
+from core.trainings.filling_up import Doubt
 from core.trainings.models import RunState
 from core.trainings.views import Filter, Row
 from core.work import runs
@@ -54,6 +56,7 @@ def gather(actor: Actor, now: datetime, zone: tzinfo) -> Sequence[Task]:
         ),
         *(_of_job(job, now, zone) for job in failing),
         *(_of_training(row, now, zone) for row in _trainings(actor, now)),
+        *(_of_images(doubt, now, zone) for doubt in filling_up.in_doubt(actor, SHOWN)),
         *(_of_delivery(actor, generation, now, zone) for generation in deliveries),
     ]
 
@@ -98,6 +101,20 @@ def _of_job(job: dict[str, object], now: datetime, zone: tzinfo) -> Task:
 def _trainings(actor: Actor, now: datetime) -> Sequence[Row]:
     wanted = Filter(states=frozenset({RunState.AWAITING_VERDICT, RunState.NEEDS_ATTENTION}))
     return trainings_views.runs(actor, wanted, now, limit=SHOWN).rows
+
+
+def _of_images(doubt: Doubt, now: datetime, zone: tzinfo) -> Task:
+    many = formats.counted(doubt.drawings, "generated image is", "generated images are")
+    when = times.ago_html(doubt.since, now, zone)
+    return Task(
+        tone="lost",
+        icon="front_hand",
+        headline=f"{many} in doubt",
+        detail_html=f"KIE's answer was lost {when}; the money stays reserved.",
+        button="Open",
+        page="launch_training.py",
+        query={"draft": str(doubt.draft_id)},
+    )
 
 
 def _of_training(row: Row, now: datetime, zone: tzinfo) -> Task:

@@ -15,8 +15,9 @@ from core.trainings.views import Filter
 from pages.components import chosen_run, errors, formats, look, times
 from pages.components.actor import current_actor
 from pages.components.dataset_sheet import why_not as why_not_launch
+from pages.components.training_facts import wants_samples
 from pages.components.training_form import address_of
-from pages.components.training_words import STAGES, named, trainer
+from pages.components.training_words import named, trainer
 
 _FAILURE = "so-steer-failure"
 _SURE = "so-steer-nothing-runs"
@@ -59,6 +60,16 @@ def show(actor: Actor, detail: Detail) -> None:
                 on_click=_look_again,
                 args=(row.id,),
             )
+        if wants_samples(detail.run):
+            st.button(
+                "Add the test images to its card",
+                icon=":material/add_photo_alternate:",
+                key="so-card-samples",
+                disabled=closed is not None,
+                help=closed or "On Hugging Face, within a minute. The weights there stay as they are.",
+                on_click=_publish_samples,
+                args=(row.id,),
+            )
         _clone(actor, detail)
         _compare(actor, detail)
         if row.state not in ENDED:
@@ -73,9 +84,13 @@ def _look_again(run_id: UUID) -> None:
     attempt("look again", lambda: service.look_again(current_actor(), run_id, tools.current()))
 
 
+def _publish_samples(run_id: UUID) -> None:
+    attempt("card", lambda: service.publish_samples(current_actor(), run_id, tools.current()))
+
+
 def _resume(detail: Detail, closed: str | None) -> None:
     assert detail.resumes_at is not None
-    label = f"Retry from: {STAGES[detail.resumes_at]}"
+    label = f"Retry from: {detail.resumes_at.label}"
     if detail.doubt:
         with st.popover(label, icon=":material/replay:", type="primary", disabled=closed is not None):
             _sure(detail, "sure-resume")

@@ -14,7 +14,7 @@ from pages.components.training_words import look_of, named_html
 
 
 def show(actor: Actor, one: Detail, other: Detail) -> None:
-    """Parameters with the differences marked, then the test pictures."""
+    """Parameters with the differences marked, then the test images."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         look.title("Two runs", "What was different, and which one shows the character better?")
         st.button(
@@ -55,7 +55,7 @@ def _lines(detail: Detail) -> list[tuple[str, str]]:
     return [
         *((name, escape(value)) for name, value in training_facts.launched_with(detail.run)),
         ("Training took", formats.duration(trained.seconds if trained else None)),
-        ("Cost", formats.money(detail.row.cost_usd)),
+        ("Cost", formats.total(detail.row.cost_usd)),
         ("Shows the character", f"{shown} of {judged} judged" if judged else formats.NO_DATA),
         ("Launched", escape(times.exact(detail.row.launched_at, times.viewer_zone()))),
     ]
@@ -64,7 +64,7 @@ def _lines(detail: Detail) -> list[tuple[str, str]]:
 def _pictures(detail: Detail) -> None:
     st.html(f"<div>{named_html(detail.row)}</div>")
     if not detail.pictures:
-        st.html(look.empty_html("imagesmode", "No test picture", "This run has made none."))
+        st.html(look.empty_html("imagesmode", "No test image", "This run has made none."))
     with st.grid(3, min_column_width=110, gap="small"):
         for picture in detail.pictures:
             state = verdict_of(picture)

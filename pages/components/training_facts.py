@@ -7,7 +7,7 @@ from html import escape
 import streamlit as st
 
 from core.trainings.detail import Detail, LedgerLine
-from core.trainings.models import Run
+from core.trainings.models import Run, RunState
 from pages.components import formats, ids, look, media, times
 from pages.components.training_words import trainer
 
@@ -17,7 +17,7 @@ KINDS = {
     "release": "Given back",
     "correct": "Corrected",
 }
-_STAGES = {"training": "training", "validation": "test picture"}
+_STAGES = {"training": "training", "validation": "test image", "generated": "generated image"}
 
 
 def cost(detail: Detail, zone: tzinfo) -> None:
@@ -28,12 +28,12 @@ def cost(detail: Detail, zone: tzinfo) -> None:
         if detail.run.reservation_key
         else Decimal(0)
     )
-    quoted = f", quoted {formats.money(detail.run.quoted_usd)}" if detail.run.quoted_usd is not None else ""
+    quoted = f", quoted {formats.total(detail.run.quoted_usd)}" if detail.run.quoted_usd is not None else ""
     with st.container(border=True, gap="small"):
         look.section("Cost")
         st.html(
-            f'<div class="so-row"><span class="so-big">{formats.money(settled)}</span>'
-            f'<span class="so-quiet">so far, {formats.money(held)} reserved{escape(quoted)}</span></div>'
+            f'<div class="so-row"><span class="so-big">{formats.total(settled)}</span>'
+            f'<span class="so-quiet">so far, {formats.total(held)} reserved{escape(quoted)}</span></div>'
         )
         if detail.ledger:
             with st.expander(
@@ -97,7 +97,8 @@ def parameters(detail: Detail, zone: tzinfo) -> None:
         )
     hub = media.safe_url(run.huggingface_url)
     if hub is not None:
-        facts.append(("Hugging Face", f'<a href="{escape(hub)}" target="_blank">{escape(hub)}</a>'))
+        link = f'<a href="{escape(hub)}" target="_blank">{escape(hub)}</a>'
+        facts.append(("Hugging Face", f'{link}<div class="so-small so-quiet">{escape(_card(run))}</div>'))
     facts.append(("Launched", escape(times.exact(run.created_at, zone))))
     if run.completed_at is not None:
         took = (run.completed_at - run.created_at).total_seconds()
@@ -114,6 +115,26 @@ def parameters(detail: Detail, zone: tzinfo) -> None:
             ):
                 if value:
                     ids.copyable(label, value, look.safe_key(label))
+
+
+def _card(run: Run) -> str:
+    """Whether the model's card shows what the LoRA makes."""
+    if run.state is not RunState.COMPLETED:
+        return "Its card gets the test images once they are judged."
+    if run.card_due_at is not None:
+        tried = f" The last try failed: {run.card_error}" if run.card_error else ""
+        return f"Its test images are being added to the card.{tried}"
+    if run.card_error is not None:
+        return f"Its test images are not on the card: {run.card_error}"
+    if run.card_samples:
+        return f"{formats.counted(run.card_samples, 'test image', 'test images')} on its card"
+    return "No test images on its card"
+
+
+def wants_samples(run: Run) -> bool:
+    """Whether a person may have the test images added to the card."""
+    published = run.state is RunState.COMPLETED and run.huggingface_url is not None
+    return published and run.card_due_at is None and (run.card_error is not None or not run.card_samples)
 
 
 def launched_with(run: Run) -> list[tuple[str, str]]:

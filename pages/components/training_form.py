@@ -1,42 +1,28 @@
-"""The form of a training: what it is called, who trains it and how, what that costs, and the one button.
+"""The form of a training: what it is called, who trains it and how.
 
 Every field stands in the address beside the draft, so that a reload loses nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
-from html import escape
 from uuid import UUID
 
 import streamlit as st
 
-from core import log, settings
-from core.access import Actor
-from core.errors import StudioOpsError
+from core import settings
 from core.providers.training import Bounds
-from core.trainings import launch_rules, service, tools, views
-from core.trainings.models import Launch, NameTaken, Run
-from core.trainings.views import Quote, TrainerChoice
-from pages.components import errors, formats, look
-from pages.components.dataset_sheet import why_not
-from pages.components.states import icon_html
-from pages.components.training_words import expected_time, trainer, trainer_of
+from core.trainings import launch_rules, tools
+from core.trainings.models import Launch, Run
+from core.trainings.views import TrainerChoice
+from pages.components import errors, look
+from pages.components.training_words import trainer, trainer_of
 
 NAME, TRIGGER, ABOUT, TRAINER = "name", "trigger", "about", "trainer"
 STEPS, RATE, RANK, PUBLISH = "steps", "rate", "rank", "publish"
 FIELDS = (NAME, TRIGGER, ABOUT, TRAINER, STEPS, RATE, RANK, PUBLISH)
-_FAILURE = "so-launch-failure"
-# The service's names of what it refuses, and the field of the form where the sentence belongs.
-_FIELD_OF = {"trigger_word": TRIGGER, "description": ABOUT, "learning_rate": RATE}
-
-
-@dataclass(frozen=True)
-class _Refused:
-    """A refusal, and the launch that it was said of; once that changes it no longer holds."""
-
-    of: tuple[Launch, int]
-    failure: errors.Failure
+# The service's names of what it refuses, where the form's own differ.
+_NAMED = {TRIGGER: "trigger_word", ABOUT: "description", RATE: "learning_rate"}
+AT_FIELDS = frozenset(_NAMED.get(name, name) for name in FIELDS)
 
 
 def address_of(draft_id: UUID, run: Run) -> dict[str, str]:
@@ -64,37 +50,31 @@ def chosen_trainer(choices: Sequence[TrainerChoice]) -> TrainerChoice | None:
     return ready.get(trainer_of(str(wanted))) or next(iter(ready.values()), None)
 
 
-def show(actor: Actor, draft_id: UUID, images: int, choices: Sequence[TrainerChoice]) -> Run | None:
-    """The form, the quote and the button; the run once it is launched."""
+def show(
+    draft_id: UUID, choices: Sequence[TrainerChoice], failure: errors.Failure | None, *, several: bool = False
+) -> Launch | None:
+    """The form; what it says then, None while no trainer is set up. A `failure` is said at its field.
+
+    With `several` the name and the trigger word are the beginnings of each one's.
+    """
     chosen = chosen_trainer(choices)
-    refused = st.session_state.get(_FAILURE)
-    current = _wanted(draft_id, chosen)
-    failure = refused.failure if isinstance(refused, _Refused) and refused.of == (current, images) else None
-    field = failure.field if failure else None
     with st.container(border=True, gap="small"):
-        _words(failure)
+        _words(failure, several=several)
         _trainer(choices, chosen)
         if chosen is not None and chosen.bounds is not None:
             _parameters(chosen.bounds, failure)
         _publishing(failure)
-    with st.container(border=True, gap="small", key="so-quote"):
-        launched = None
-        if chosen is not None:
-            quote = views.quote(actor, chosen.name, _steps(), tools.current())
-            _quote(quote, chosen.name)
-            if failure is not None and (field is None or field not in FIELDS):
-                st.html(look.notice_html("bad", "error", failure.sentence))
-            launched = _button(actor, draft_id, chosen, images, quote)
-    return launched
+    return wanted(draft_id, chosen) if chosen is not None else None
 
 
-def _words(failure: errors.Failure | None) -> None:
+def _words(failure: errors.Failure | None, *, several: bool) -> None:
     st.text_input(
-        "Name",
+        "Name of the set" if several else "Name",
         key=NAME,
         bind="query-params",
         max_chars=launch_rules.MAX_NAME,
-        placeholder="Ada, the lighthouse keeper",
+        placeholder="Heist, season 2" if several else "Ada, the lighthouse keeper",
+        help="Each character's name is put behind it." if several else None,
     )
     _said(failure, NAME)
     st.text_input(
@@ -118,7 +98,7 @@ def _words(failure: errors.Failure | None) -> None:
 
 
 def _said(failure: errors.Failure | None, field: str) -> None:
-    if failure is not None and failure.field == field:
+    if failure is not None and failure.field == _NAMED.get(field, field):
         st.html(look.field_error_html(failure.sentence))
 
 
@@ -224,7 +204,12 @@ def _steps() -> int:
     return int(st.session_state.get(STEPS) or launch_rules.USUAL_STEPS)
 
 
-def _wanted(draft_id: UUID, chosen: TrainerChoice | None) -> Launch:
+def said(field: str) -> str:
+    """What stands in a field; before it is drawn for the first time, what the address has for it."""
+    return str(st.session_state.get(field) or st.query_params.get(field) or "").strip()
+
+
+def wanted(draft_id: UUID, chosen: TrainerChoice | None) -> Launch:
     """What the form says now. One draft is one training: its id is the nonce of every click."""
     state: Mapping[str, object] = {name: st.session_state.get(name) for name in FIELDS}
     bounds = chosen.bounds if chosen else None
@@ -242,64 +227,3 @@ def _wanted(draft_id: UUID, chosen: TrainerChoice | None) -> Launch:
         rank=int(str(rank)) if rank is not None else None,
         publish=bool(state[PUBLISH]),
     )
-
-
-def _quote(quote: Quote, name: str) -> None:
-    """What it costs and takes, and what is left afterwards."""
-    left, limit = max(quote.left_after_usd, Decimal(0)), quote.budget.limit_usd
-    runs_left = max(quote.quota - quote.used - 1, 0)
-    month = f"{quote.budget.month:%B}"
-    counted = f'<span title="Counted by the calendar month in UTC, now {month}">'
-    facts = (
-        ("Time", escape(expected_time(quote, name))),
-        ("Budget", f"{counted}{formats.money(left)} of {formats.money(limit)} left afterwards</span>"),
-        ("Quota", f"{counted}{runs_left} of your {quote.quota} LoRAs left afterwards</span>"),
-    )
-    st.html(
-        f'<div class="so-row"><span class="so-big">{formats.money(quote.total_usd)}</span>'
-        f'<span class="so-quiet">training {formats.money(quote.training_usd)},'
-        f" test pictures {formats.money(quote.pictures_usd)}</span></div>" + look.facts_html(facts)
-    )
-
-
-def _button(actor: Actor, draft_id: UUID, chosen: TrainerChoice, images: int, quote: Quote) -> Run | None:
-    closed = why_not(actor) or quote.refusal
-    if quote.refusal:
-        st.html(look.notice_html("attention", "savings", quote.refusal))
-    pressed = st.button(
-        formats.in_label(f"Launch for {formats.money(quote.total_usd)}"),
-        type="primary",
-        icon=":material/rocket_launch:",
-        width="stretch",
-        key="so-launch",
-        disabled=closed is not None,
-        help=formats.in_label(closed) if closed else None,
-    )
-    if why_not(actor):
-        st.html(f'<div class="so-quiet so-small">{icon_html("lock")} {escape(str(why_not(actor)))}</div>')
-    elif settings.current().local_stack:
-        st.html(
-            f'<div class="so-quiet so-small">The sandbox plays {trainer(chosen.name)}: nothing is paid.</div>'
-        )
-    return _launch(actor, _wanted(draft_id, chosen), images) if pressed and closed is None else None
-
-
-def _launch(actor: Actor, wanted: Launch, images: int) -> Run | None:
-    """Launch it; what is refused is kept for its field, and the page drawn again with it."""
-    log.new_request_id()
-    st.session_state.pop(_FAILURE, None)
-    try:
-        with st.spinner("Launching…"):
-            return service.launch(actor, wanted, tools.current())
-    except Exception as error:  # noqa: BLE001 - `describe` logs it with its traceback
-        st.session_state[_FAILURE] = _Refused((wanted, images), _placed(error))
-        st.rerun()
-
-
-def _placed(error: Exception) -> errors.Failure:
-    failure = errors.describe(error, "launch")
-    if isinstance(error, NameTaken):
-        return replace(failure, field=NAME)
-    if isinstance(error, StudioOpsError) and failure.field in _FIELD_OF:
-        return replace(failure, field=_FIELD_OF[failure.field])
-    return failure

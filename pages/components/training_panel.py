@@ -37,7 +37,7 @@ def show(actor: Actor, now: datetime) -> None:
     if not drawn:
         st.html(f'{head}<div class="so-quiet">None is under way, and none has ended this week.</div>')
         return
-    cost = formats.money(views.usd_per_hour(actor, now))
+    cost = formats.total(views.usd_per_hour(actor, now))
     st.html(
         f'{head}<div class="so-row so-parts">{drawn}</div>' + facts_html([("Pods", f"{cost} an hour now")])
     )

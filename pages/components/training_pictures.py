@@ -1,4 +1,4 @@
-"""The images that it was trained on beside the test pictures of the LoRA, and a person's word on each."""
+"""The images that it was trained on beside the test images of the LoRA, and a person's word on each."""
 
 from collections.abc import Sequence
 from html import escape
@@ -24,7 +24,7 @@ NOT_MADE = Look("Not made", "cancel", "bad", "It could not be made.")
 
 
 def show(actor: Actor, detail: Detail, drawn: tuple[object, ...], *, run_every: float | None) -> None:
-    """References at the left, test pictures at the right."""
+    """References at the left, test images at the right."""
     with st.container(border=True, gap="small"):
         # Without pictures there is nothing to lay the images beside.
         references, pictures = (
@@ -33,7 +33,7 @@ def show(actor: Actor, detail: Detail, drawn: tuple[object, ...], *, run_every: 
         with references:
             _references(actor, detail.row.lora_id)
         with pictures:
-            look.section("Test pictures")
+            look.section("Test images")
             st.fragment(_pictures, run_every=run_every)(detail.row.id, drawn)
 
 
@@ -49,7 +49,7 @@ def _references(actor: Actor, lora_id: UUID) -> None:
 
 
 def _pictures(run_id: UUID, drawn: tuple[object, ...]) -> None:
-    with errors.guarded("test pictures"):
+    with errors.guarded("test images"):
         actor = the_actor()
         detail = run_detail.of_run(actor, run_id, tools.current())
         if drawn_as(detail) != drawn:
@@ -66,9 +66,9 @@ def _pictures(run_id: UUID, drawn: tuple[object, ...]) -> None:
 
 def _none_yet(detail: Detail) -> None:
     if detail.row.state in {RunState.FAILED, RunState.CANCELLED}:
-        headline, body = "No test picture", "It ended before any was made."
+        headline, body = "No test image", "It ended before any was made."
     else:
-        headline = "No test picture yet"
+        headline = "No test image yet"
         body = f"{policy.PICTURES} appear here once the weights are stored."
     st.html(look.empty_html("imagesmode", headline, body))
 

@@ -1,4 +1,4 @@
-"""One run: how far it is, why it stopped, the button that helps; its pictures, log, money and parameters."""
+"""One run: how far it is, why it stopped, the button that helps; its images, log, money and parameters."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,12 +29,11 @@ from pages.components import (
 )
 from pages.components.actor import the_actor
 from pages.components.states import icon_html, pill_html
-from pages.components.training_list import progress_html
+from pages.components.training_board import progress_html
 from pages.components.training_words import (
     CATEGORIES,
     CRASHED,
     STAGE_LOOKS,
-    STAGES,
     drawn_as,
     look_of,
     stage_line,
@@ -85,7 +84,7 @@ def _run(actor: Actor, detail: Detail) -> None:
             key="so-runs-back",
         )
     moving = row.state in _MOVING
-    st.fragment(_live, run_every=_pace(row.state))(run_id, drawn)
+    st.fragment(_live, run_every=_pace(detail))(run_id, drawn)
     training_actions.show(actor, detail)
     pictures = partial(
         training_pictures.show,
@@ -106,10 +105,11 @@ def _run(actor: Actor, detail: Detail) -> None:
         training_facts.parameters(detail, times.viewer_zone())
 
 
-def _pace(state: RunState) -> float | None:
+def _pace(detail: Detail) -> float | None:
+    state = detail.row.state
     if state in _MOVING:
         return REFRESH_S
-    return None if state in _OVER else SLOW_S
+    return None if state in _OVER and detail.run.card_due_at is None else SLOW_S
 
 
 def _live(run_id: UUID, drawn: tuple[object, ...]) -> None:
@@ -151,7 +151,7 @@ def _why(detail: Detail) -> None:
             look.notice_html(
                 "attention",
                 "rate_review",
-                "Its test pictures wait for your verdict",
+                "Its test images wait for your verdict",
                 "Compare them with the images below. Two of the three have to show the character.",
             )
         )
@@ -195,5 +195,5 @@ def _stage_html(stage: StageRow) -> str:
     here = " aria-current=step" if stage.state == "running" else ""
     return (
         f'<li class="so-{tone} so-stage-{escape(stage.state)}"{here} title="{escape(word + tries)}">'
-        f"{icon_html(icon)}<b>{escape(STAGES[stage.stage])}</b><span>{escape(said)}</span></li>"
+        f"{icon_html(icon)}<b>{escape(stage.stage.label)}</b><span>{escape(said)}</span></li>"
     )

@@ -18,7 +18,7 @@ LOOKS: dict[RunState, Look] = {
         "Waits for your verdict",
         "rate_review",
         "attention",
-        "Its test pictures are there; a person says whether they show the character.",
+        "Its test images are there; a person says whether they show the character.",
     ),
     RunState.ENDING: Look(
         "Being stopped", "stop_circle", "moving", "It is stopped at the provider, and its money settled."
@@ -35,15 +35,6 @@ CRASHED = Look(
 )
 QUEUED = Look("Queued", "hourglass_top", "waiting", "The provider has it in its queue.")
 
-STAGES: dict[Stage, str] = {
-    Stage.INITIALIZING: "Checks",
-    Stage.ZIP_CREATION: "ZIP",
-    Stage.TRAINING: "Training",
-    Stage.STORING: "Weights",
-    Stage.HUGGINGFACE_UPLOAD: "Hugging Face",
-    Stage.VALIDATION: "Test pictures",
-    Stage.COMPLETION: "Completion",
-}
 # What happens at each stage, for a line beside the progress.
 DOING: dict[Stage, str] = {
     Stage.INITIALIZING: "Checking what must be there before anything is paid",
@@ -51,7 +42,7 @@ DOING: dict[Stage, str] = {
     Stage.TRAINING: "Training",
     Stage.STORING: "Fetching the weights into our storage",
     Stage.HUGGINGFACE_UPLOAD: "Publishing to Hugging Face",
-    Stage.VALIDATION: "Making three test pictures with the LoRA",
+    Stage.VALIDATION: "Making three test images with the LoRA",
     Stage.COMPLETION: "Finishing",
 }
 STAGE_LOOKS: dict[str, tuple[str, str, str]] = {
@@ -149,4 +140,5 @@ def expected_time(quote: Quote, name: str) -> str:
 def drawn_as(detail: Detail) -> tuple[object, ...]:
     """What the page as a whole was drawn for; once it changes, all of it is drawn again."""
     row = detail.row
-    return (row.state, row.stage, row.crashed, detail.run.attempt, detail.why_not_resume, detail.doubt)
+    card = (detail.run.card_due_at is None, detail.run.card_error)
+    return (row.state, row.stage, row.crashed, detail.run.attempt, detail.why_not_resume, detail.doubt, card)

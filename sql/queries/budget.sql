@@ -44,3 +44,18 @@ ORDER BY valid_from DESC LIMIT 1;
 SELECT coalesce(sum(amount_usd) FILTER (WHERE kind IN ('settle', 'correct')), 0) AS settled_usd,
        coalesce(sum(amount_usd) FILTER (WHERE kind IN ('reserve', 'release')), 0) AS reserved_usd
 FROM job_costs WHERE scope = :scope AND month = :month;
+
+-- name: unequal_totals
+-- Months whose running total is not what their lines add up to, in one snapshot of both.
+SELECT coalesce(t.scope, l.scope) AS scope, coalesce(t.month, l.month) AS month,
+       coalesce(t.settled_usd, 0) AS settled_usd, coalesce(t.reserved_usd, 0) AS reserved_usd,
+       coalesce(l.settled_usd, 0) AS settled_lines_usd, coalesce(l.reserved_usd, 0) AS reserved_lines_usd
+FROM budget_totals t
+FULL JOIN (SELECT scope, month,
+                  coalesce(sum(amount_usd) FILTER (WHERE kind IN ('settle', 'correct')), 0) AS settled_usd,
+                  coalesce(sum(amount_usd) FILTER (WHERE kind IN ('reserve', 'release')), 0) AS reserved_usd
+           FROM job_costs WHERE scope IS NOT NULL AND month IS NOT NULL GROUP BY scope, month) l
+    ON l.scope = t.scope AND l.month = t.month
+WHERE coalesce(t.settled_usd, 0) <> coalesce(l.settled_usd, 0)
+   OR coalesce(t.reserved_usd, 0) <> coalesce(l.reserved_usd, 0)
+ORDER BY month, scope;

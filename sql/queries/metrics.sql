@@ -22,3 +22,8 @@ SELECT count(*) AS n, min(received_at) AS oldest_at FROM callback_inbox WHERE ha
 SELECT key, per_second::double precision AS per_second,
        greatest(0, extract(epoch FROM next_free_at - clock_timestamp()))::double precision AS taken_s
 FROM provider_limits ORDER BY key;
+
+-- name: trainings
+-- When the longest silent of the trainings under way was last in hand, and how many images are being generated.
+SELECT (SELECT min(heartbeat_at) FROM lora_training_jobs WHERE state IN ('running', 'ending')) AS oldest_beat_at,
+       (SELECT count(*) FROM training_drawings WHERE state IN ('intent', 'sending', 'accepted', 'unknown')) AS drawings;

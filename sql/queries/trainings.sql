@@ -28,9 +28,12 @@ WHERE (user_id = CAST(:user_id AS uuid) OR creator_key = CAST(:creator_key AS te
 
 -- name: insert_lora
 -- Writes the row of a new LoRA; no row when its id is known already.
-INSERT INTO lora_models (id, user_id, creator_key, creator_name, name, description, trigger_word, training_status,
-                         counted_at, usage_count, created_at, updated_at)
-VALUES (:id, :user_id, :creator_key, :creator_name, :name, :description, :trigger_word, 'pending', :now, 0, :now, :now)
+INSERT INTO lora_models (id, user_id, creator_key, creator_name, name, description, character_description, trigger_word,
+                         triggered_by_job_id, reference_image_urls, training_status, counted_at, usage_count, created_at,
+                         updated_at)
+VALUES (:id, :user_id, :creator_key, :creator_name, :name, :description, :description, :trigger_word,
+        (SELECT id FROM jobs WHERE id = CAST(:job_id AS uuid)), CAST(:reference_urls AS text[]), 'pending', :now, 0, :now,
+        :now)
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
@@ -194,6 +197,14 @@ ON CONFLICT (user_id) DO UPDATE
 SET loras_created_this_month = EXCLUDED.loras_created_this_month, month_reset_date = EXCLUDED.month_reset_date,
     updated_at = EXCLUDED.updated_at;
 
+-- name: references
+-- Whose a LoRA is, and the addresses of the images that it is to be trained on.
+SELECT id, user_id, reference_image_urls FROM lora_models WHERE id = :lora_id;
+
+-- name: set_images
+-- Notes how many images a run is trained on; from then on they stand.
+UPDATE lora_training_jobs SET images = :images, updated_at = :now WHERE id = :id AND lease_token = :token;
+
 -- name: set_zip
 -- Records where a run's ZIP is, in the transaction of its guarded move.
 UPDATE lora_training_jobs
@@ -229,6 +240,30 @@ UPDATE lora_models SET training_cost = coalesce(training_cost, 0) + :amount, upd
 -- name: set_published
 -- Records where a LoRA was published.
 UPDATE lora_models SET huggingface_url = :url, huggingface_commit = :commit, updated_at = :now WHERE id = :lora_id;
+
+-- name: card_due
+-- Has a published LoRA's test images added to its card.
+UPDATE lora_training_jobs SET card_due_at = :now, card_attempt = 0, card_error = NULL, updated_at = :now
+WHERE id = :id AND state = 'completed' AND publish;
+
+-- name: claim_cards
+-- Takes runs whose test images are due for their card; who crashes with one leaves it to a later look.
+UPDATE lora_training_jobs r SET card_due_at = :again_at
+FROM (SELECT id FROM lora_training_jobs WHERE card_due_at <= :now ORDER BY card_due_at LIMIT :limit
+      FOR UPDATE SKIP LOCKED) due, lora_models l
+WHERE r.id = due.id AND l.id = r.lora_model_id
+RETURNING r.*, l.name AS lora_name, l.description, l.storage_path, l.weights_sha256, l.file_size, l.huggingface_url,
+          l.training_cost;
+
+-- name: card_done
+-- Records how many test images are on a LoRA's card.
+UPDATE lora_training_jobs
+SET card_samples = :samples, card_due_at = NULL, card_attempt = 0, card_error = NULL, updated_at = :now WHERE id = :id;
+
+-- name: card_failed
+-- Records why test images could not be added to a card, and when it is tried again.
+UPDATE lora_training_jobs
+SET card_due_at = :due_at, card_attempt = card_attempt + 1, card_error = :error, updated_at = :now WHERE id = :id;
 
 -- name: set_pictures
 -- Keeps the addresses of a LoRA's test pictures, and whether it passed.
@@ -521,6 +556,39 @@ WHERE c.remote_id IS NOT NULL AND c.released_at IS NULL AND c.provider = 'runpod
 ORDER BY c.accepted_at LIMIT 100;
 
 -- name: ledger
--- The ledger's lines of a run.
+-- The ledger's lines of a run, and of the images that were generated for it before its launch.
 SELECT kind, provider, service, stage, quantity, unit, unit_price, amount_usd, occurred_at, price_version, note
-FROM job_costs WHERE run_id = :run_id ORDER BY occurred_at, source_key LIMIT 100;
+FROM job_costs
+WHERE run_id = :run_id
+   OR reservation_key = ANY(ARRAY(SELECT d.reservation_key FROM training_drawings d
+                                  JOIN lora_training_jobs r ON r.lora_model_id = d.lora_model_id
+                                  WHERE r.id = :run_id))
+ORDER BY occurred_at, source_key LIMIT 100;
+
+-- name: prune_log
+-- Deletes log lines older than the given time from the next ids on, but none of a run that is not over.
+WITH batch AS MATERIALIZED (
+    SELECT id, run_id, at FROM training_log WHERE id > :after ORDER BY id LIMIT :size
+), gone AS (
+    DELETE FROM training_log l USING batch b
+    WHERE l.id = b.id AND b.at < :before
+      -- Asked row by row: a join would read the whole table for each batch.
+      AND coalesce((SELECT r.state FROM lora_training_jobs r WHERE r.id = b.run_id), 'completed')
+          IN ('completed', 'failed', 'cancelled')
+    RETURNING l.id
+)
+SELECT (SELECT count(*) FROM gone) AS gone, max(id) AS last, count(*) FILTER (WHERE at < :before) AS old FROM batch;
+
+-- name: prune_steps
+-- Deletes steps of timelines older than the given time from the next ids on, but none of a run that is not over.
+WITH batch AS MATERIALIZED (
+    SELECT id, run_id, at FROM training_events WHERE id > :after ORDER BY id LIMIT :size
+), gone AS (
+    DELETE FROM training_events e USING batch b
+    WHERE e.id = b.id AND b.at < :before
+      -- Asked row by row: a join would read the whole table for each batch.
+      AND coalesce((SELECT r.state FROM lora_training_jobs r WHERE r.id = b.run_id), 'completed')
+          IN ('completed', 'failed', 'cancelled')
+    RETURNING e.id
+)
+SELECT (SELECT count(*) FROM gone) AS gone, max(id) AS last, count(*) FILTER (WHERE at < :before) AS old FROM batch;

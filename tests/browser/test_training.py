@@ -1,7 +1,11 @@
 """Training in the browser: launched once with eight images, watched, judged; cancelled; resumed."""
 
+import json
+import uuid
 from typing import Any
 
+import httpx
+import psycopg
 import pytest
 from playwright.sync_api import expect
 
@@ -38,10 +42,10 @@ def draft(tab: Tab, name: str, images: int) -> None:
     fill(tab, "Trigger word", "ada_v1")
 
 
-def launch(tab: Tab, name: str, images: int = 4) -> str:
+def launch(tab: Tab, name: str, images: int = 5) -> str:
     """Launch it; the run's id."""
     draft(tab, name, images)
-    tab.button("Launch for $2.105").dblclick()
+    tab.button("Launch for $2.11").dblclick()
     tab.page.wait_for_url("**/training_runs?run=*")
     tab.page.locator(".so-stages").wait_for()
     return tab.page.url.rpartition("=")[2]
@@ -60,7 +64,7 @@ def test_a_person_launches_watches_and_approves(open_tab: OpenTab) -> None:
     expect(tab.page.get_by_role("textbox", name="Name")).to_have_value("Ada")
     assert tab.evaluate(LOW_CONTRAST) == []
     before = tab.product.rows("SELECT count(*) FROM lora_training_jobs")[0][0]
-    tab.button("Launch for $2.105").dblclick()
+    tab.button("Launch for $2.11").dblclick()
     tab.page.wait_for_url("**/training_runs?run=*")
     run_id = tab.page.url.rpartition("=")[2]
     expect(tab.page.locator(".so-references .so-thumb")).to_have_count(8)
@@ -105,7 +109,7 @@ def test_a_failed_stage_is_resumed_without_training_again(open_tab: OpenTab) -> 
     tab = open_tab()
     tab.product.faults(validation_image_fails=True)
     run_id = launch(tab, "Cy")
-    retry = tab.button("Retry from: Test pictures")
+    retry = tab.button("Retry from: Test images")
     retry.wait_for(timeout=PATIENCE_S * 1000)
     expect(tab.page.locator(".so-pill", has_text="Failed")).to_be_visible()
     tab.product.faults()
@@ -114,3 +118,77 @@ def test_a_failed_stage_is_resumed_without_training_again(open_tab: OpenTab) -> 
     expect(tab.page.locator(".so-pill", has_text="Completed")).to_be_visible(timeout=PATIENCE_S * 1000)
     trained = "SELECT count(*) FROM training_calls WHERE purpose = 'training' AND run_id = "
     assert tab.product.rows(f"{trained}'{run_id}'") == [(1,)]
+
+
+def test_three_images_are_filled_up_with_two_that_are_generated(open_tab: OpenTab) -> None:
+    tab = open_tab()
+    tab.product.pace(image_seconds=1.0)
+    draft(tab, "Di", 3)
+    fill(tab, "Description", "A lighthouse keeper of forty with short grey hair")
+    tab.button("Generate 2").dblclick()
+    expect(tab.page.locator("[class*=st-key-so-drawing-]")).to_have_count(2)
+    cards = tab.page.locator("[class*=st-key-so-image-]")
+    expect(cards).to_have_count(5, timeout=PATIENCE_S * 1000)
+    expect(tab.page.get_by_role("textbox", name="Name")).to_have_value("Di")
+    tab.settle()
+    assert tab.evaluate(LOW_CONTRAST) == []
+    phone = open_tab(width=390, height=844, dark=True)
+    phone.open(tab.page.url.removeprefix(tab.product.url))
+    assert phone.evaluate(LOW_CONTRAST) == []
+    assert no_sideways_scroll(phone)
+    tab.button("Approve both").click()
+    expect(tab.page.locator(".so-pill", has_text="To approve")).to_have_count(0)
+    tab.button("Launch for $2.11").dblclick()
+    tab.page.wait_for_url("**/training_runs?run=*")
+    run_id = tab.page.url.rpartition("=")[2]
+    assert tab.product.rows(f"SELECT images FROM lora_training_jobs WHERE id = '{run_id}'") == [(5,)]
+    assert tab.product.rows(
+        "SELECT count(*), sum(cost_usd) FROM training_drawings WHERE state = 'succeeded'"
+    ) == [(2, tab.product.rows("SELECT 0.05::numeric(12, 4)")[0][0])]
+
+
+def job_of(tab: Tab, **counts: int) -> str:
+    """A job of the company's application whose references lie at KIE; its id."""
+    task = {
+        "model": "flux-2/pro-text-to-image",
+        "input": {"prompt": "a portrait", "aspect_ratio": "1:1", "resolution": "1K"},
+        "age_seconds": 5,
+        "ends_in_seconds": -1,
+    }
+    url = f"{tab.product.sandbox_url}/_sandbox/tasks"
+    listed = []
+    for name, count in counts.items():
+        planted = httpx.post(url, json={"tasks": [task] * count}, headers={"X-Sandbox": "1"}).json()["tasks"]
+        listed += [{"character_id": name, "image_url": one["resultUrls"][0]} for one in planted]
+    job_id = str(uuid.uuid4())
+    with psycopg.connect(tab.product.database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE jobs ADD COLUMN IF NOT EXISTS reference_images jsonb")
+        connection.execute(
+            "INSERT INTO jobs (id, reference_images) VALUES (%s, %s)",
+            (job_id, json.dumps({"character_references": listed})),
+        )
+    return job_id
+
+
+def test_the_characters_of_a_job_are_launched_in_one_click(open_tab: OpenTab) -> None:
+    tab = open_tab()
+    job_of(tab, mara=4, tom=5, una=2)
+    tab.open("/launch_training")
+    tab.button("An earlier job").click()
+    tab.button("Use").click()
+    expect(tab.page.locator("[class*=st-key-so-image-]")).to_have_count(9, timeout=PATIENCE_S * 1000)
+    tab.settle()
+    fill(tab, "Name of the set", "Heist")
+    fill(tab, "Trigger word", "heist")
+    assert tab.evaluate(LOW_CONTRAST) == []
+    tab.page.reload()
+    tab.page.get_by_text("una is skipped: it has 2 images").wait_for()
+    phone = open_tab(width=390, height=844, dark=True)
+    phone.open(tab.page.url.removeprefix(tab.product.url))
+    assert phone.evaluate(LOW_CONTRAST) == []
+    assert no_sideways_scroll(phone)
+    tab.button("Launch 2 trainings for $4.21").dblclick()
+    expect(tab.page.get_by_text("These images have been launched")).to_have_count(2)
+    expect(tab.page.get_by_text("una is skipped: it has 2 images")).to_be_visible()
+    names = tab.product.rows("SELECT name FROM lora_models WHERE name LIKE 'Heist%' ORDER BY name")
+    assert names == [("Heist · mara",), ("Heist · tom",)]

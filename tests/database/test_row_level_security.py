@@ -18,7 +18,7 @@ OURS = (
     "audit_log", "migration_findings", "schema_migrations", "procrastinate_jobs", "procrastinate_events",
     "procrastinate_workers", "procrastinate_periodic_defers", "storage_usage", "rehearsals", "alerts",
     "delivery_rollup", "delivery_dirty_hours", "delivery_rollup_state", "budget_totals", "budget_limits",
-    "prices", "training_images", "training_zips", "training_image_downloads",
+    "prices", "training_images", "training_zips", "training_image_downloads", "training_drawings",
     "training_calls", "training_stages", "training_log", "training_events", "training_webhooks",
 )  # fmt: skip
 ROWS = f"""

@@ -46,6 +46,7 @@ _EMPTIED = (
     "training_events",
     "training_webhooks",
     "training_images",
+    "training_drawings",
     "training_zips",
     "lora_training_jobs",
     "user_training_limits",

@@ -194,6 +194,7 @@ def test_the_api_describes_itself(world: World) -> None:
         "/health",
         "/kie/createTask",
         "/kie/callback",
+        "/kie/images/callback",
         "/kie/sync",
         "/debug/kie",
         "/deliveries.csv",
@@ -202,6 +203,7 @@ def test_the_api_describes_itself(world: World) -> None:
         "/fal/webhook",
         "/replicate/webhook",
         "/trainings/{call_id}/progress",
+        "/trainings/{call_id}/weights",
     }
     assert described["servers"] == [{"url": "/api"}]
 

@@ -61,6 +61,52 @@ def test_the_figures_are_those_of_the_rows(world: World) -> None:
     assert of(samples, "processes_alive", role="worker") == 1
 
 
+def test_an_empty_product_has_no_training(world: World) -> None:
+    samples = read(world)
+    for state in ("running", "awaiting_verdict", "needs_attention"):
+        assert of(samples, "trainings_under_way", state=state) == 0
+    assert of(samples, "training_pods") == of(samples, "training_pods_usd_per_hour") == 0
+    assert ("studio_ops_training_success_ratio_30d", ()) not in samples
+    assert ("studio_ops_training_oldest_heartbeat_timestamp_seconds", ()) not in samples
+
+
+def test_the_figures_of_trainings_are_those_of_their_rows(world: World) -> None:
+    made = (
+        ("running", 1, 400),
+        ("ending", 1, 100),
+        ("completed", 1, 9),
+        ("completed", 40, 9),
+        ("failed", 3, 9),
+    )
+    for state, days, silent in made:
+        world.sql(
+            "WITH l AS (INSERT INTO lora_models (name, training_status)"
+            " VALUES (gen_random_uuid()::text, 'failed') RETURNING id)"
+            " INSERT INTO lora_training_jobs (lora_model_id, state, stage, created_at, heartbeat_at)"
+            " SELECT id, %s, 'training', now() - make_interval(days => %s), now() - make_interval(secs => %s)"
+            " FROM l",
+            state,
+            days,
+            silent,
+        )
+    world.sql(
+        "INSERT INTO training_calls"
+        " (id, run_id, purpose, provider, state, remote_id, accepted_at, usd_per_hour)"
+        " SELECT gen_random_uuid(), id, 'training', 'runpod', 'accepted', 'pod-1', now(), 2.89"
+        " FROM lora_training_jobs WHERE state = 'running'"
+    )
+    samples = read(world)
+    assert of(samples, "trainings_under_way", state="running") == 2
+    assert of(samples, "trainings_30d", state="completed") == 1
+    assert of(samples, "trainings_30d", state="failed") == 1
+    assert of(samples, "training_success_ratio_30d") == 0.5
+    oldest = datetime.now(UTC).timestamp() - of(samples, "training_oldest_heartbeat_timestamp_seconds")
+    assert 400 <= oldest < 460
+    assert of(samples, "training_pods") == 1
+    assert of(samples, "training_pods_usd_per_hour") == pytest.approx(2.89)
+    assert of(samples, "training_images_generating") == 0
+
+
 def test_how_far_ahead_a_providers_places_are_taken(world: World) -> None:
     limiter.reserve(Limit("kie:slow", 2.0), 6, Priority.SYNC)
     samples = read(world)

@@ -224,7 +224,7 @@ def test_a_picture_that_fails_is_made_once_more_and_then_resumed_without_trainin
     made = trainings.launch()
     ended = trainings.settle(made.id)
     assert (ended.state, ended.stage) == ("failed", "validation")
-    assert str(ended.error_message).startswith("A test picture was not made at fal: ")
+    assert str(ended.error_message).startswith("A test image was not made at fal: ")
     assert "nothing is trained again" in str(ended.next_action)
     assert trainings.ledger(made.id)["settle"] == Decimal("2.0000")
     assert nothing_left(trainings)

@@ -1,5 +1,6 @@
 """Who may launch what, how often, and once: one training a form, five a month, never more than the budget."""
 
+import contextlib
 import io
 import threading
 import uuid
@@ -14,10 +15,11 @@ import pytest
 from core.access import Actor, Role
 from core.budget.models import BudgetExceeded
 from core.errors import Conflict, InvalidInput, NotAllowed, NotSignedIn, StudioOpsError
-from core.trainings import adopting, dataset, detail, service, views
+from core.trainings import adopting, dataset, detail, following, service, views
 from core.trainings.models import NameTaken, QuotaExceeded, RunState
 from tests.journeys.training_world import STAFF, VIEWER, Trainings, photograph
 from tests.journeys.world import World
+from tests.unit.image_host import image_host
 
 
 def user(world: World) -> str:
@@ -252,6 +254,40 @@ def test_pictures_that_cannot_be_fetched_are_named_in_the_refusal(trainings: Tra
     )
     assert "no image" in reason
     assert "here.jpg" in reason
+
+
+def test_images_that_can_be_fetched_by_now_are_fetched_when_it_goes_on(
+    trainings: Trainings,
+) -> None:
+    lora, _ = foreign(trainings, "theirs", pictures=0)
+    with image_host() as host, contextlib.closing(host.fetcher()) as fetcher:
+        outside = replace(trainings.tools, dataset=replace(trainings.tools.dataset, fetch=fetcher))
+        for n in range(3):
+            host.gives(f"/{n}.jpg", photograph(n))
+        urls = [f"{host.url}/{n}.jpg" for n in range(5)]
+        trainings.world.sql("UPDATE lora_models SET reference_image_urls = %s WHERE id = %s", urls, lora)
+        adopting.adopt(outside, "fal")
+        [(run_id, state)] = trainings.world.sql(
+            "SELECT id, state FROM lora_training_jobs WHERE lora_model_id = %s", lora
+        )
+        assert state == "failed"
+        service.resume(STAFF, run_id, outside)
+        trainings.due(run_id)
+        again = following.advance(run_id, outside)
+        assert again is not None
+        assert "3 images are too few" in str(again.error_message)
+        assert "3.jpg" in str(again.error_message)
+        trainings.settle(run_id, RunState.FAILED)
+        for n in (3, 4):
+            host.answers[f"/{n}.jpg"] = [(200, "image/jpeg", photograph(n))]
+        service.resume(STAFF, run_id, outside)
+        trainings.due(run_id)
+        begun = following.advance(run_id, outside)
+        assert begun is not None
+        assert (begun.state, begun.stage, begun.images) == ("running", "zip_creation", 5)
+    assert trainings.settle(run_id, RunState.AWAITING_VERDICT).images == 5
+    with pytest.raises(Conflict, match="its images stand"):
+        dataset.take_away(STAFF, uuid.UUID(lora), 1, trainings.tools.dataset)
 
 
 def test_an_old_or_a_strange_one_is_left_alone(trainings: Trainings) -> None:

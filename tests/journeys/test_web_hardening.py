@@ -16,6 +16,7 @@ import pytest
 from starlette.applications import Starlette
 
 from core.web.routes import MIDDLEWARE, ROUTES, api
+from tests.conftest import CALLBACK_SECRET
 from tests.journeys.test_access import is_error
 from tests.journeys.world import World, success, until
 
@@ -202,6 +203,24 @@ DOCUMENTED: dict[str, tuple[str, str, int, Callable[[World], httpx.Response]]] =
         401,
         lambda world: world.web.put(f"/api/trainings/{UUID(int=1)}/progress", params={"sig": "x"}, json={}),
     ),
+    "unsigned weights": (
+        "/trainings/{call_id}/weights",
+        "put",
+        401,
+        lambda world: world.web.put(
+            f"/api/trainings/{UUID(int=1)}/weights", params={"sig": "x"}, content=b"x"
+        ),
+    ),
+    "unknown image": (
+        "/kie/images/callback",
+        "post",
+        404,
+        lambda world: world.web.post(
+            "/api/kie/images/callback",
+            params={"secret": CALLBACK_SECRET, "image": str(UUID(int=1))},
+            json=success("task_unknown"),
+        ),
+    ),
     "odd flag": ("/health", "get", 400, lambda world: world.web.get("/api/health", params={"deep": "maybe"})),
 }
 
@@ -234,6 +253,7 @@ def test_the_document_promises_nothing_that_is_not_so(world: World) -> None:
         "/kie/sync": [either],
         "/debug/kie": [either],
         "/kie/callback": [None],
+        "/kie/images/callback": [None],
         "/health": [[{}, *either]],
         "/deliveries.csv": [[{}, *either]],
         "/storage.csv": [[{}, *either]],
@@ -241,6 +261,7 @@ def test_the_document_promises_nothing_that_is_not_so(world: World) -> None:
         "/fal/webhook": [None],
         "/replicate/webhook": [None],
         "/trainings/{call_id}/progress": [None],
+        "/trainings/{call_id}/weights": [None],
     }
     callback = document["paths"]["/kie/callback"]["post"]
     assert [one["name"] for one in callback["parameters"]] == ["secret", "generation"]

@@ -35,6 +35,23 @@ def test_money(usd: Decimal | None, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("usd", "said"),
+    [
+        (None, "–"),
+        (Decimal(0), "$0.00"),
+        (Decimal("0.1050"), "$0.11"),
+        (Decimal("2.1050"), "$2.11"),
+        (Decimal("197.8950"), "$197.90"),
+        (Decimal("0.0250"), "$0.03"),
+        (Decimal("0.0004"), "$0.0004"),  # less than a cent, and not nothing
+        (Decimal("-0.555"), "−$0.56"),
+    ],
+)
+def test_sums_are_told_to_the_cent(usd: Decimal | None, said: str) -> None:
+    assert formats.total(usd) == said
+
+
+@pytest.mark.parametrize(
     ("share", "said"),
     [
         (None, "–"),

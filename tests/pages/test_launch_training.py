@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
-from core import access
-from core.trainings import drafts, tools
+from core import access, database
+from core.trainings import drafts, drawing, filling_up, tools
 from core.trainings.images import Verdict
 from pages.components import training_words
+from tests.journeys.world import until
 from tests.pages import training_seeds
 from tests.pages.conftest import OpenPage, failures_of, html_of
 
@@ -32,9 +34,10 @@ def test_the_first_day_says_what_makes_good_images(open_page: OpenPage, training
     said = html_of(app)
     assert "6 to 10 images" in said
     assert "3 are the least, 12 the most" in said
-    assert "$2.105" in said
+    assert "$2.11" in said
     assert "5–10\u00a0min, typically" in said
-    assert "$197.895 of $200.00 left afterwards" in said
+    assert "$197.90 of $200.00 left afterwards" in said
+    assert "No images at hand? They can be generated from the description" in said
     assert "4 of your 5 LoRAs left afterwards" in said
     assert app.query_params["draft"]
 
@@ -69,7 +72,7 @@ def test_every_image_has_its_verdict_and_can_be_taken_away(
 def test_a_refusal_stands_at_its_field_and_nothing_begins(
     open_page: OpenPage, trainings: None, connection: Connection, fields: dict[str, str], sentence: str
 ) -> None:
-    app = written(open_page(PAGE, draft=str(training_seeds.draft(4))), **fields)
+    app = written(open_page(PAGE, draft=str(training_seeds.draft(5))), **fields)
     app.button(key="so-launch").click().run()
     [error] = [html for html in (str(one.value) for one in app.html) if '<div class="so-field-error' in html]
     assert sentence in error
@@ -91,6 +94,115 @@ def test_it_is_launched_once_however_often_it_is_clicked(
     assert images == 6
     assert app.query_params["run"] == [str(run_id)] or app.query_params["run"] == str(run_id)
     assert "Ada" in html_of(app)
+
+
+def drawn(draft_id: UUID) -> None:
+    """Have what was asked for drawn by the sandbox, by words alone: no web process serves the images here."""
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE training_drawings SET model = 'flux-2/pro-text-to-image'"))
+    until(lambda: not _step(draft_id), 40)
+
+
+def _step(draft_id: UUID) -> int:
+    with database.transaction() as connection:
+        connection.execute(
+            text(
+                "UPDATE training_drawings SET next_attempt_at = now() - interval '1 s'"
+                " WHERE next_attempt_at IS NOT NULL"
+            )
+        )
+    drawing.advance_due(tools.current())
+    return filling_up.of(training_seeds.OPERATOR, draft_id, tools.current()).under_way
+
+
+def test_three_images_are_filled_up_with_two_that_a_person_approves(
+    open_page: OpenPage, trainings: None, connection: Connection
+) -> None:
+    draft_id = training_seeds.draft(3)
+    app = written(open_page(PAGE, draft=str(draft_id)), name="Ada", trigger="ada_v1")
+    said = html_of(app)
+    assert "3 images of your own are few: 2\u00a0more are generated to fill them up" in said
+    assert "2\u00a0generated images $0.05" in said
+    assert "$2.16" in said
+    ask = app.button(key="so-generate-ask")
+    assert ask.label == "Generate 2\u00a0images for \\$0.05"
+    ask.click().run()
+    assert not failures_of(app)
+    said = html_of(app)
+    assert said.count("Generating</span>") == 2
+    assert "2 images are still being generated" in said
+    drawn(draft_id)
+    app.run()
+    said = html_of(app)
+    assert said.count("To approve") == 2
+    assert "2 generated images wait for your word" in said
+    assert "besides $0.05 for generated images" in said
+    app.button(key="so-away-4").click().run()
+    app.button(key="so-approve-5").click().run()
+    assert not failures_of(app)
+    said = html_of(app)
+    assert "To approve" not in said
+    assert ">4</b> go into the training" in said
+    assert app.button(key="so-generate-ask").label == "Generate 1\u00a0image for \\$0.025"
+    app.button(key="so-launch").click().run()
+    assert connection.execute("SELECT images FROM lora_training_jobs").fetchall() == [(4,)]
+
+
+def test_ones_own_may_stand_alone_when_a_person_says_so(
+    open_page: OpenPage, trainings: None, connection: Connection
+) -> None:
+    app = written(open_page(PAGE, draft=str(training_seeds.draft(4))), name="Ada", trigger="ada_v1")
+    app.button(key="so-launch").click().run()
+    assert "4 images of your own are filled up with 1 generated one" in html_of(app)
+    app.toggle(key="alone").set_value(True).run()
+    assert "filled up with 1 generated one" not in html_of(app)
+    assert "generated images $" not in html_of(app)
+    app.button(key="so-launch").click().run()
+    assert connection.execute("SELECT images FROM lora_training_jobs").fetchall() == [(4,)]
+
+
+def test_without_images_the_description_is_what_they_are_drawn_by(
+    open_page: OpenPage, trainings: None, connection: Connection
+) -> None:
+    app = open_page(PAGE, draft=str(uuid4()))
+    app.button(key="so-generate-ask").click().run()
+    [error] = [html for html in (str(one.value) for one in app.html) if '<div class="so-field-error' in html]
+    assert "Describe the character in a sentence" in error
+    app.text_area(key="about").set_value("A lighthouse keeper of forty with short grey hair").run()
+    app.button(key="so-generate-ask").click().run()
+    assert not failures_of(app)
+    assert html_of(app).count("Generating</span>") == 6
+    assert connection.execute("SELECT count(*) FROM training_drawings").fetchone() == (6,)
+
+
+def test_an_image_in_doubt_is_a_persons(open_page: OpenPage, trainings: None, connection: Connection) -> None:
+    draft_id = training_seeds.draft(4)
+    filling_up.ask(training_seeds.OPERATOR, draft_id, "", 0, tools.current())
+    connection.execute("UPDATE training_drawings SET state = 'unknown', next_attempt_at = NULL")
+    connection.execute("UPDATE training_drawings SET submitted_at = now() - interval '40 min'")
+    assert "1\u00a0generated image is in doubt" in html_of(open_page("overview.py"))
+    app = open_page(PAGE, draft=str(draft_id))
+    assert "answer to 1\u00a0image was lost" in html_of(app)
+    assert app.button(key="so-generate-give-up").disabled
+    app.checkbox(key="so-generate-nothing-there").set_value(True).run()
+    app.button(key="so-generate-give-up").click().run()
+    assert not failures_of(app)
+    assert connection.execute("SELECT state FROM training_drawings").fetchall() == [("not_sent",)]
+    assert connection.execute("SELECT reserved_usd FROM budget_totals").fetchall() == [(0,)]
+    assert "Not made" in html_of(app)
+
+
+def test_without_a_key_nothing_is_offered_to_be_generated(
+    open_page: OpenPage, trainings: None, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft_id = training_seeds.draft(4)
+    bare = replace(tools.current(), kie=None)
+    monkeypatch.setattr(tools, "current", lambda: bare)
+    app = written(open_page(PAGE, draft=str(draft_id)), name="Ada", trigger="ada_v1")
+    assert app.button(key="so-generate-ask").disabled
+    assert "KIE_API_KEY is not set" in html_of(app)
+    app.button(key="so-launch").click().run()
+    assert connection.execute("SELECT images FROM lora_training_jobs").fetchall() == [(4,)]
 
 
 def test_a_launched_draft_leads_to_its_run(open_page: OpenPage, trainings: None) -> None:

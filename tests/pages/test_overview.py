@@ -145,6 +145,20 @@ def test_an_alert_that_grew_while_it_was_looked_at_is_looked_at_again(
     assert connection.execute("SELECT acknowledged_at FROM alerts").fetchall() == [(None,)]
 
 
+def test_a_total_that_is_not_its_lines_says_both_figures_and_the_remedy(
+    open_page: OpenPage, connection: psycopg.Connection[Any]
+) -> None:
+    seeding.alive(connection)
+    connection.execute(
+        "INSERT INTO budget_totals (scope, month, settled_usd) VALUES ('trainings', '2026-11-01', 12.5)"
+    )
+    alerts.watch_totals(datetime.now(UTC))
+    said = html_of(open_page("overview.py"))
+    assert "$12.50 against $0.00 settled" in said
+    assert "A total differs from its lines" in said
+    assert "trainings 2026-11" in said
+
+
 def test_the_delivery_panel_counts_the_last_day(
     open_page: OpenPage, connection: psycopg.Connection[Any]
 ) -> None:

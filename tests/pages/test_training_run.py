@@ -43,8 +43,8 @@ def test_while_it_trains(open_page: OpenPage, trainings: None, connection: Conne
     assert 'aria-valuenow="72"' in said
     assert "about 2\u00a0min left" in said
     assert "launched by Local operator: 1,000 steps at fal" in said
-    assert "No test picture yet" in said
-    assert "$2.105 reserved" in said
+    assert "No test image yet" in said
+    assert "$2.11 reserved" in said
     assert "4\u00a0images" in said
     assert "<i>keeper" not in said
     assert "40\u00a0% · 4" in said
@@ -127,6 +127,39 @@ def test_a_lost_answer_needs_a_persons_word(
     app.button(key="so-resume").click().run()
     assert not failures_of(app)
     assert state_of(connection, run.id) == "running"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said", "offered"),
+    [
+        ({"card_samples": 2}, "2\u00a0test images on its card", False),
+        ({"card_due_at": "2026-11-26 UTC"}, "Its test images are being added to the card.", False),
+        ({"card_error": "The hub is down."}, "not on the card: The hub is down.", True),
+        ({}, "No test images on its card", True),
+    ],
+)
+def test_the_card_gets_its_test_images_by_a_button(
+    open_page: OpenPage,
+    trainings: None,
+    connection: Connection,
+    columns: dict[str, Any],
+    said: str,
+    offered: bool,
+) -> None:
+    run = training_seeds.launched(publish=True)
+    training_seeds.stands(connection, run, RunState.COMPLETED, Stage.COMPLETION, **columns)
+    connection.execute(
+        "UPDATE lora_models SET huggingface_url = 'https://huggingface.co/studio-ops/ada' WHERE id = %s",
+        (run.lora_id,),
+    )
+    app = open_page(PAGE, run=str(run.id))
+    assert said in html_of(app)
+    buttons = [button for button in app.button if button.key == "so-card-samples"]
+    assert bool(buttons) is offered
+    if offered:
+        buttons[0].click().run()
+        assert not failures_of(app)
+        assert "Its test images are being added to the card." in html_of(app)
 
 
 def test_two_runs_side_by_side_mark_what_differs(

@@ -9,7 +9,7 @@ from core import database
 from core.trainings.downloads import DownloadRates, WayRate
 from core.trainings.fetching import Way
 from core.trainings.models import RunState, Stage
-from pages.components import training_list, training_words
+from pages.components import training_board, training_words
 from tests.pages import training_seeds
 from tests.pages.conftest import OpenPage, failures_of, html_of
 
@@ -41,7 +41,7 @@ def table_of(app: Any) -> dict[str, list[Any]]:
 
 
 def test_how_many_images_came_is_told_against_the_target() -> None:
-    fetched_html = training_list.fetched_html
+    fetched_html = training_board.fetched_html
     assert fetched_html(DownloadRates((WayRate(Way.DIRECT, 0, 0),), 0, 0)) == ""
     ways = (WayRate(Way.DIRECT, 196, 4), WayRate(Way.PROXY, 3, 1))
     good = fetched_html(DownloadRates(ways, 199, 1))
@@ -99,7 +99,7 @@ def test_a_line_opens_its_run(open_page: OpenPage, runs: dict[str, str]) -> None
     app = open_page(PAGE)
     app.button(key=f"so-open-run-{runs['verdict']}").click().run()
     assert not failures_of(app)
-    assert "Its test pictures wait for your verdict" in html_of(app)
+    assert "Its test images wait for your verdict" in html_of(app)
 
 
 def test_a_silent_worker_is_said_so(
@@ -123,6 +123,7 @@ def test_a_database_that_is_away_is_said_so(open_page: OpenPage, trainings: None
 
 def test_every_state_and_stage_has_its_words() -> None:
     assert set(training_words.LOOKS) == set(RunState)
-    assert set(training_words.STAGES) == set(training_words.DOING) == set(Stage)
-    filtered = [state for states in training_list.STATES.values() if states for state in states]
+    assert set(training_words.DOING) == set(Stage)
+    assert len({stage.label for stage in Stage}) == len(Stage)
+    filtered = [state for states in training_board.STATES.values() if states for state in states]
     assert sorted(filtered) == sorted(RunState)

@@ -251,3 +251,36 @@ def test_a_double_names_the_first_of_its_kind() -> None:
     one, near, far = "00000000000000ff", "00000000000000fe", "ffffffff00000000"
     assert doubles({4: near, 2: one, 7: far, 9: one}) == {4: 2, 9: 2}
     assert doubles({}) == {}
+
+
+# A file that is cut within and ends properly all the same.
+
+LARGE = jpeg(4, 900, 700)
+LACKING = [
+    ("its end", LARGE[: len(LARGE) * 6 // 10] + b"\xff\xd9"),
+    ("its last part", LARGE[: len(LARGE) * 97 // 100] + b"\xff\xd9"),
+    ("its middle", LARGE[: len(LARGE) // 3] + LARGE[len(LARGE) // 2 :]),
+]
+
+
+@pytest.mark.parametrize("content", [pytest.param(content, id=name) for name, content in LACKING])
+def test_what_lacks_a_part_and_ends_properly_is_doubtful(tmp_path: Path, content: bytes) -> None:
+    found = inspect(put(tmp_path, content))
+    assert found.verdict is Verdict.WARNED
+    assert found.reasons[0].startswith("It ends in plain grey, as a file does of which a part is missing.")
+
+
+@pytest.mark.parametrize(
+    "options", [{"subsampling": 0}, {"restart_marker_rows": 1}, {"optimize": True}], ids=str
+)
+def test_however_it_was_written(tmp_path: Path, options: dict[str, int]) -> None:
+    whole = jpeg(4, 900, 700, **options)
+    assert inspect(put(tmp_path, whole)).verdict is Verdict.FITS
+    assert inspect(put(tmp_path, whole[: len(whole) // 2] + b"\xff\xd9")).verdict is Verdict.WARNED
+
+
+def test_grey_of_its_own_is_no_damage(tmp_path: Path) -> None:
+    grey = Image.new("RGB", (640, 640), (128, 128, 128))
+    assert inspect(put(tmp_path, encoded(grey))).verdict is Verdict.FITS
+    grey.paste(photograph(2, 640, 500))
+    assert inspect(put(tmp_path, encoded(grey, "PNG"))).verdict is Verdict.FITS

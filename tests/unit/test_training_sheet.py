@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,15 @@ from core.errors import InvalidInput
 from core.providers.training import Bounds
 from core.trainings.images import Verdict
 from core.trainings.references import Character, group
-from core.trainings.sheet import Composition, SheetImage, assess, composition
+from core.trainings.sheet import (
+    Composition,
+    Sheet,
+    SheetImage,
+    assess,
+    composition,
+    to_generate,
+    wants_filling_up,
+)
 
 DRAFT = UUID("11111111-2222-4333-8444-555555555555")
 FAL = Bounds(images=(4, 1000), steps=(1, 2))
@@ -97,6 +106,89 @@ def test_doubles_are_doubtful_but_stand_in_nobodys_way() -> None:
     assert found.images[1].verdict is Verdict.FITS
 
 
+# Generated images.
+
+
+def generated(n: int, *, approved: bool = True) -> SheetImage:
+    return replace(image(n), source="generated", approved=approved)
+
+
+def mixed(own: int, approved: int = 0, waiting: int = 0, *, drawn: int = 0) -> Sheet:
+    images = [image(n) for n in range(own)]
+    images += [generated(20 + n) for n in range(approved)]
+    images += [generated(30 + n, approved=False) for n in range(waiting)]
+    return assess(DRAFT, images, drawn=drawn)
+
+
+@pytest.mark.parametrize(
+    ("own", "approved", "waiting", "more"),
+    [
+        (0, 0, 0, 6),
+        (0, 2, 3, 1),
+        (0, 6, 0, 0),
+        (3, 0, 0, 2),
+        (3, 1, 0, 1),
+        (3, 0, 2, 0),
+        (4, 0, 0, 1),
+        (4, 1, 0, 0),
+        (5, 0, 0, 0),
+        (7, 2, 0, 0),
+    ],
+)
+def test_how_many_are_still_to_be_generated(own: int, approved: int, waiting: int, more: int) -> None:
+    assert to_generate(mixed(own, approved, waiting)) == more
+
+
+@pytest.mark.parametrize(
+    ("own", "approved", "waiting", "drawn", "problem"),
+    [
+        (3, 2, 0, 0, None),
+        (4, 1, 0, 0, None),
+        (0, 6, 0, 0, None),
+        (3, 0, 0, 0, None),  # the rule of composition is the launch's, for those who ask for it
+        (3, 0, 1, 0, "1 generated image waits for your word. Approve it, or throw it away."),
+        (3, 0, 2, 0, "2 generated images wait for your word. Approve each, or throw it away."),
+        (4, 0, 0, 1, "1 image is still being generated. Wait for it, then approve it or throw it away."),
+        (
+            0,
+            0,
+            0,
+            6,
+            "6 images are still being generated. Wait for them, then approve each or throw it away.",
+        ),
+        (5, 1, 0, 0, "5 images of your own are enough, and stand alone. Throw the generated ones away."),
+        (
+            1,
+            6,
+            0,
+            0,
+            "1 image of your own is too few beside generated ones. Add 2 more, or take your own away.",
+        ),
+        (2, 6, 0, 0, "2 images of your own are too few beside generated ones. Add 1 more, or take your own"),
+    ],
+)
+def test_generated_images_beside_ones_own(
+    own: int, approved: int, waiting: int, drawn: int, problem: str | None
+) -> None:
+    found = mixed(own, approved, waiting, drawn=drawn).problems
+    assert (found == ()) if problem is None else (len(found) == 1 and found[0].startswith(problem))
+
+
+@pytest.mark.parametrize(
+    ("own", "approved", "sentence"),
+    [
+        (0, 6, None),
+        (3, 0, "3 images of your own are filled up with 2 generated ones. Generate them"),
+        (3, 1, None),
+        (4, 0, "4 images of your own are filled up with 1 generated one. Generate it"),
+        (5, 0, None),
+    ],
+)
+def test_when_ones_own_do_not_stand_alone(own: int, approved: int, sentence: str | None) -> None:
+    found = wants_filling_up(mixed(own, approved))
+    assert found is None if sentence is None else str(found).startswith(sentence)
+
+
 # Character references.
 
 
@@ -151,3 +243,21 @@ def test_one_lora_a_character_under_one_name_and_one_draft() -> None:
     assert len(mara.lora_name("x" * 300)) == 255
     assert mara.draft_id(DRAFT) == mara.draft_id(DRAFT) != tom.draft_id(DRAFT)
     assert mara.draft_id(uuid.uuid4()) != mara.draft_id(DRAFT)
+
+
+@pytest.mark.parametrize(
+    ("character", "word", "n", "expected"),
+    [
+        ("mara", "heist", 1, "heist_mara"),
+        ("Mara Lind", "heist", 1, "heist_mara_lind"),
+        ("char-1", "heist", 1, "heist_char_1"),
+        ("марта", "heist", 2, "heist_2"),
+        ("mara", "a" * 30, 1, f"{'a' * 25}_mara"),
+        ("mara", "", 1, ""),
+    ],
+)
+def test_each_character_has_a_trigger_word_of_its_own(
+    character: str, word: str, n: int, expected: str
+) -> None:
+    assert Character(character, ()).trigger_word(word, n) == expected
+    assert len(expected) <= 30

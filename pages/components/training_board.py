@@ -1,0 +1,204 @@
+"""What runs, what waits for a person and why, and what it costs: everything above the table of trainings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from html import escape
+from uuid import UUID
+
+import streamlit as st
+
+from core.access import Actor
+from core.budget import views as budget
+from core.budget.models import Position
+from core.trainings import downloads, policy, views
+from core.trainings.downloads import DownloadRates
+from core.trainings.models import RunState
+from core.trainings.views import Counts, Filter, Pod, Row
+from pages.components import chosen_run, formats, look, times
+from pages.components.states import icon_html, pill_html
+from pages.components.training_words import look_of, named_html, stage_line, time_left, trainer
+
+SHOWN = 8
+STATE = "state"
+ALL, UNDER_WAY, NEEDS_PERSON = "All", "Under way", "Needs a person"
+COMPLETED, FAILED, CANCELLED = "Completed", "Failed", "Cancelled"
+STATES: dict[str, frozenset[RunState] | None] = {
+    ALL: None,
+    UNDER_WAY: frozenset({RunState.RUNNING, RunState.ENDING}),
+    NEEDS_PERSON: frozenset({RunState.AWAITING_VERDICT, RunState.NEEDS_ATTENTION}),
+    COMPLETED: frozenset({RunState.COMPLETED}),
+    FAILED: frozenset({RunState.FAILED}),
+    CANCELLED: frozenset({RunState.CANCELLED}),
+}
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything above the table, of one moment."""
+
+    counts: Counts
+    position: Position
+    pods: tuple[Pod, ...]
+    under_way: tuple[Row, ...]
+    waiting: tuple[Row, ...]
+    fetched: DownloadRates
+
+    @property
+    def per_hour(self) -> Decimal:
+        return sum((pod.usd_per_hour for pod in self.pods if pod.usd_per_hour), Decimal(0))
+
+
+def board(actor: Actor, now: datetime) -> Board:
+    """What stands above the table."""
+    return Board(
+        views.counts(actor, now),
+        budget.position(actor, now),
+        views.pods(actor, now),
+        views.runs(actor, Filter(states=STATES[UNDER_WAY]), now, limit=SHOWN).rows,
+        views.runs(actor, Filter(states=STATES[NEEDS_PERSON]), now, limit=SHOWN).rows,
+        downloads.rates(actor, policy.month_of(now)),
+    )
+
+
+def show(seen: Board, now: datetime, zone: tzinfo) -> None:
+    """The numbers, then the runs that are not over."""
+    _numbers(seen)
+    _lines("Needs a person", seen.waiting, seen, now, zone)
+    _lines("Under way", seen.under_way, seen, now, zone)
+
+
+# Numbers.
+
+
+def _numbers(seen: Board) -> None:
+    counts, position = seen.counts, seen.position
+    waiting = counts.awaiting_verdict + counts.needs_attention
+    pods = (
+        f"{formats.counted(len(seen.pods), 'pod', 'pods')}, {formats.total(seen.per_hour)} an hour"
+        if seen.pods
+        else "no pod runs, $0.00 an hour"
+    )
+    verdicts = formats.counted(counts.awaiting_verdict, "verdict", "verdicts")
+    rate = counts.success_rate
+    success = (
+        f"success {formats.percent(rate)}, target {100 * policy.SUCCESS_TARGET:.0f}\u00a0%"
+        if rate is not None
+        else "none has ended"
+    )
+    tone = "waiting" if rate is None else "good" if rate >= policy.SUCCESS_TARGET else "bad"
+    with st.grid(4, min_column_width=150, gap="small"):
+        _card(UNDER_WAY, "Under way", formats.count(counts.running), pods, "waiting")
+        _card(
+            NEEDS_PERSON,
+            "Needs a person",
+            formats.count(waiting),
+            f"{verdicts}, {formats.count(counts.needs_attention)} in doubt",
+            "bad" if waiting else "waiting",
+        )
+        _card(FAILED, "Failed this month", formats.count(counts.failed), success, tone)
+        _card(
+            ALL,
+            "Spent this month",
+            formats.total(position.settled_usd),
+            f"{formats.total(position.reserved_usd)} reserved, {formats.total(position.left_usd)} left",
+            "waiting",
+        )
+    if told := fetched_html(seen.fetched):
+        st.html(told)
+
+
+def fetched_html(found: DownloadRates) -> str:
+    """How many of the images that were wanted by their addresses came; nothing while none was."""
+    if found.rate is None:
+        return ""
+    by_way = ", ".join(f"{way.way} {formats.percent(way.rate)}" for way in found.ways if way.rate is not None)
+    good = found.rate >= found.target
+    icon = icon_html("check_circle" if good else "error")
+    return (
+        f'<div class="so-small so-quiet so-row">{icon}<span>Images fetched by their addresses this month:'
+        f" <b>{formats.percent(found.rate)}</b> came ({escape(by_way)}), target"
+        f" {formats.percent(found.target)}</span></div>"
+    )
+
+
+def _card(opens: str, name: str, big: str, small: str, tone: str) -> None:
+    with st.container(key=f"so-card-runs-{look.safe_key(name)}", gap=None, height="stretch"):
+        st.html(
+            f'<div class="so-number-card so-{tone}"><div class="so-small so-quiet">{escape(name)}</div>'
+            f'<div class="so-big so-toned">{escape(big)}</div>'
+            f'<div class="so-small so-quiet">{escape(small)}</div></div>'
+        )
+        st.button(
+            f"Show the runs of {name}",
+            key=f"so-open-runs-{look.safe_key(name)}",
+            on_click=_only,
+            args=(opens,),
+        )
+
+
+def _only(state: str) -> None:
+    st.session_state[STATE] = state
+    st.rerun(scope="app")
+
+
+# The runs that are not over.
+
+
+def _lines(headline: str, rows: Sequence[Row], seen: Board, now: datetime, zone: tzinfo) -> None:
+    if not rows:
+        return
+    with st.container(border=True, gap="small"):
+        look.section(headline)
+        for row in rows:
+            pod = next((pod for pod in seen.pods if pod.run_id == row.id), None)
+            with st.container(key=f"so-card-run-{row.id}", gap=None):
+                st.html(_line_html(row, pod, now, zone))
+                st.button(
+                    formats.in_label(f"Open {row.name[:60]}"),
+                    key=f"so-open-run-{row.id}",
+                    on_click=_open,
+                    args=(row.id,),
+                )
+
+
+def _open(run_id: UUID) -> None:
+    chosen_run.choose(run_id)
+    st.rerun(scope="app")
+
+
+def _line_html(row: Row, pod: Pod | None, now: datetime, zone: tzinfo) -> str:
+    moving = row.state in (STATES[UNDER_WAY] or ())
+    if moving:
+        said = escape(stage_line(row))
+        aside = escape(time_left(row.time_left_s))
+    else:
+        said = escape(row.error or look_of(row).means)
+        aside = ""
+    cost = f"{formats.total(pod.usd_so_far)} so far, {formats.total(pod.usd_per_hour)} an hour" if pod else ""
+    facts = " · ".join(
+        part
+        for part in (
+            escape(trainer(row.trainer)),
+            f"launched {times.ago_html(row.launched_at, now, zone)}",
+            aside,
+            escape(cost),
+        )
+        if part
+    )
+    bar = progress_html(row.progress, row.name) if moving else ""
+    return (
+        f'<div class="so-run-line"><div class="so-row">{pill_html(look_of(row))}'
+        f"<span>{named_html(row)}</span></div>"
+        f'<div class="so-clip-2">{said}</div>{bar}<div class="so-quiet so-small">{facts}</div></div>'
+    )
+
+
+def progress_html(share: int, of: str) -> str:
+    """A bar with its percentage."""
+    return (
+        f'<div class="so-progress" role="progressbar" aria-valuenow="{share}" aria-valuemin="0"'
+        f' aria-valuemax="100" aria-label="{escape(of)}"><i style="width:{share}%"></i></div>'
+        f'<div class="so-progress-said so-number">{share}\u00a0%</div>'
+    )
