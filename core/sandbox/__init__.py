@@ -50,6 +50,9 @@ Control, at /_sandbox with the header `X-Sandbox: 1`
     GET  /trainings          ?run=  newest first
     GET  /trainings/ID       stage, faults, log, what the work found
     POST /trainings/ID/finish  ends it now, its work is done first; {"fail": "words"} as a failure
+    GET  /hold               which request is to be held, and which is
+    PUT  /hold               {"kind": "fal_submit", "moment": "arrival" or "answer", "nth": 1}: keeps that one
+                             waiting, before anything is done or when all but its answer is; {} lets it go
     GET  /log                ?kind=&task=&generation=&after=&limit=
                              kinds: create, read, file, callback, callback_refused, download_url,
                              credit, webhook, fal_submit, fal_status, fal_cancel, replicate_submit, …

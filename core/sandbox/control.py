@@ -19,6 +19,7 @@ from core.sandbox.dials import Dials
 from core.sandbox.fault import Place
 from core.sandbox.fault_table import FAULTS, WORDS
 from core.sandbox.faults import MARKER_SYNTAX, BadFault, Rule, choose
+from core.sandbox.holds import Hold
 from core.sandbox.planting import plant, sample
 from core.sandbox.service import Sandbox
 from core.sandbox.stats import stats
@@ -69,6 +70,8 @@ class Control:
             Route("/trainings/{training_id}", _open(self._training), methods=["GET"]),
             Route("/trainings/{training_id}/finish", _open(self._finish_training), methods=["POST"]),
             Route("/store", _open(self._store), methods=["POST"]),
+            Route("/hold", _open(self._hold), methods=["GET"]),
+            Route("/hold", _open(self._put_hold), methods=["PUT"]),
             Route("/log", _open(self._log), methods=["GET"]),
             Route("/stats", _open(self._stats), methods=["GET"]),
             Route("/reset", _open(self._reset), methods=["POST"]),
@@ -199,6 +202,8 @@ class Control:
         """Whether the product's own storage is to fail at the file that it is about to keep, and how."""
         path = str((await _body(request)).get("path", ""))
         found = _GENERATION.search(path)
+        if self._sandbox.holds.wants("arrival", "store"):
+            await self._sandbox.holds.at("arrival", Entry("store", note=path))
         task = self._sandbox.store.of_generation(found[0]) if found else None
         subject = task.id if task else path
         struck = self._sandbox.book.strike(Place.STORE, subject, task.marks if task else ())
@@ -207,6 +212,16 @@ class Control:
             entry.generation = task.generation if task else None
             self._sandbox.store.note(entry)
         return {"fault": next(iter(struck), None)}
+
+    async def _hold(self, request: Request) -> object:
+        """What is held, if anything is by now."""
+        return self._sandbox.holds.told()
+
+    async def _put_hold(self, request: Request) -> object:
+        """Hold one request; without a kind, none, and let go of what is held."""
+        given = await _body(request)
+        self._sandbox.holds.want(Hold.model_validate(given) if given else None)
+        return self._sandbox.holds.told()
 
     async def _log(self, request: Request) -> object:
         """Rows oldest first; `next` is the `after` of the following page, or None."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
@@ -68,10 +68,15 @@ class Desk:
         async def endpoint(request: Request) -> Response:
             call = Call(request, Entry(kind))
             response: Response | None
+            if self._sandbox.holds.wants("arrival", kind):
+                await request.body()  # what has arrived is worked on, whatever becomes of who sent it
+                await self._sandbox.holds.at("arrival", call.entry)
             try:
                 response = await handler(call)
             except Stop as stop:
                 response = stop.response
+            except ClientDisconnect:
+                response = None  # who asked was gone before all of it had come
             entry = call.entry
             entry.ms = now_ms() - entry.at
             if response is not None:
@@ -79,6 +84,8 @@ class Desk:
                 entry.code = response.status_code
                 entry.bytes = len(response.body or b"") if hasattr(response, "body") else 0
             self._sandbox.store.note(entry)
+            if self._sandbox.holds.wants("answer", kind):
+                await self._sandbox.holds.at("answer", entry)
             return response or Dropped()
 
         return Route(path, endpoint, methods=list(methods))

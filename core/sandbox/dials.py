@@ -17,6 +17,12 @@ class Dials(BaseModel):
     video_seconds: float = Field(default=8.0, ge=0, description="how long a video takes")
     jitter: float = Field(default=0.15, ge=0, lt=1, description="durations vary by this part, up and down")
     training_seconds: float = Field(default=20.0, ge=0, description="how long a training takes")
+    training_start_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="how long until it runs, half of that in the queue; none = a fifth of it",
+    )
+    trainings_at_once: int = Field(default=200, ge=1, description="so many at once, the next is refused")
     lora_image_seconds: float = Field(default=3.0, ge=0, description="how long an image by a LoRA takes")
     pods_linger: bool = Field(
         default=False, description="a pod that is done stays RUNNING and costs until it is terminated"

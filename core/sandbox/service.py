@@ -13,6 +13,7 @@ from typing import Any
 from core.sandbox.dials import Dials
 from core.sandbox.fault import Place, Value
 from core.sandbox.faults import Choice, FaultBook, Rule, chance, rule_choices
+from core.sandbox.holds import Holds
 from core.sandbox.models import MODELS
 from core.sandbox.pictures import Pictures
 from core.sandbox.store import Store, now_ms
@@ -47,6 +48,7 @@ class Sandbox:
         self.dials = self.store.dials()
         self.pictures = Pictures(data_dir / "pictures")
         self.wake = asyncio.Event()
+        self.holds = Holds()
         self._creates: deque[float] = deque()
         self._reads: deque[float] = deque()
         self.rules: dict[str, Rule] = {}
@@ -75,7 +77,8 @@ class Sandbox:
             self.store.save_rules(rules)
 
     def reset(self) -> None:
-        """Back to the day of opening: no task, no log, no rule, dials at their defaults."""
+        """Back to the day of opening: no task, no log, no rule, nothing held, dials at their defaults."""
+        self.holds.want(None)
         self.store.wipe()
         self.set_rules({})
         self.set_dials(Dials())

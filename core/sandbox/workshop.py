@@ -15,8 +15,6 @@ from core.sandbox.store import now_ms
 from core.sandbox.training_store import Letter
 from core.sandbox.trainings import QUEUED_PART, STARTING_PART, Failure, Stage, Training
 
-MOST_LIVE = 200
-
 
 class Hand(Protocol):
     """What a craft works with."""
@@ -68,11 +66,11 @@ class Workshop:
         await asyncio.gather(*working, return_exceptions=True)
 
     def full(self) -> bool:
-        return self._store.count_live() >= MOST_LIVE
+        return self._store.count_live() >= self._sandbox.dials.trainings_at_once
 
     def accept(self, training: Training) -> Training:
         """Keep it with its faults' moments, and begin; it is on disk when this returns."""
-        one = _timed(training)
+        one = _timed(training, self._sandbox.dials.training_start_seconds)
         forged = "webhook_forged" in one.fate and one.webhook
         early = [Letter(one.created + one.duration // 2, "completed forged")] if forged else []
         self._store.save(one, early)
@@ -183,15 +181,18 @@ def _letters(fate: Mapping[str, Any], says: str, now: int) -> list[Letter]:
     return [Letter(due + n, says + unsigned) for n in range(int(fate.get("webhook_twice") or 1))]
 
 
-def _timed(training: Training) -> Training:
+def _timed(training: Training, start_seconds: float | None) -> Training:
     """With the moments of its stages, as its faults have them."""
     fate = training.fate
     duration = round(float(fate["training_slow"] or 0) * 1000) if "training_slow" in fate else None
     one = training if duration is None else replace(training, duration=duration)
+    queued, starting = round(one.duration * QUEUED_PART), round(one.duration * STARTING_PART)
+    if start_seconds is not None and one.kind == "training":
+        queued, starting = round(start_seconds * 500), round(start_seconds * 1000)
     stuck = "training_queued" in fate or "pod_never_runs" in fate
     return replace(
         one,
         finish=None if stuck else one.created + one.duration,
-        queue=None if "training_queued" in fate else one.created + round(one.duration * QUEUED_PART),
-        start=None if "pod_never_runs" in fate else one.created + round(one.duration * STARTING_PART),
+        queue=None if "training_queued" in fate else one.created + queued,
+        start=None if "pod_never_runs" in fate else one.created + starting,
     )

@@ -27,6 +27,7 @@ from core.trainings.models import (
 )
 from core.trainings.repository import SQL, add_event, calls_of, find, say, to_call
 from core.trainings.tools import Tools
+from core.work import queue
 
 _log = log.get(__name__)
 
@@ -214,7 +215,9 @@ def bind(run_id: UUID, call: Call, submission: Submission, event: Event, tools: 
 
 
 def wake(connection: Connection, run: Run, now: datetime, *, stage: Stage | None = None) -> bool:
-    """A run that waited for a person goes on."""
+    """A run that waited for a person goes on: at `stage`, else where it stood, or with its end."""
+    if stage is None and run.ends_as is not None:
+        return _wake_to_end(connection, run, now)
     stage = stage or run.stage
     moved = SQL["seize"].first(
         connection,
@@ -239,6 +242,31 @@ def wake(connection: Connection, run: Run, now: datetime, *, stage: Stage | None
     moving.begin_stage(connection, run.id, stage, now)
     moving.enqueue(connection, run.id)
     return True
+
+
+def _wake_to_end(connection: Connection, run: Run, now: datetime) -> bool:
+    """What ended it, and not what it waited for, is its error again."""
+    failed = run.ends_as is RunState.FAILED
+    why = SQL["stage"].first(connection, run_id=run.id, stage=run.stage) if failed else None
+    moved = SQL["seize"].first(
+        connection,
+        id=run.id,
+        now=now,
+        state=RunState.ENDING,
+        stage=run.stage,
+        from_state=run.state,
+        from_stage=run.stage,
+        ends_as=run.ends_as,
+        progress=None,
+        error_message=why["error_message"] if why else None,
+        category=why["failure_category"] if why else None,
+        retryable=why["failure_retryable"] if why else None,
+        words=why["failure_words"] if why else None,
+        next_action=why["next_action"] if why else None,
+    )
+    if moved is not None:
+        moving.enqueue(connection, run.id, queue.URGENT)
+    return moved is not None
 
 
 def look(

@@ -1,6 +1,9 @@
-"""What trainings leave behind: ZIPs after a day, test pictures after a month, pods that belong to nobody."""
+"""What trainings leave behind: ZIPs after a day, test pictures after a month, pods that belong to nobody, and
+weights that a pod pushed for nothing."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -9,14 +12,15 @@ from core import database, log
 from core.errors import ProviderError, StorageError
 from core.providers.runpod import RunPodTrainer
 from core.providers.training import Submission
-from core.trainings import dataset, releasing
+from core.trainings import dataset, ending, pushing, releasing
 from core.trainings.models import Event, EventKind
 from core.trainings.repository import SQL, add_event, find, say, to_call
-from core.trainings.tools import Tools
+from core.trainings.tools import WEIGHTS, Tools
 
 ZIPS_KEPT = timedelta(hours=24)
 PICTURES_KEPT = timedelta(days=30)
 WEBHOOKS_KEPT = timedelta(days=90)
+PUSHES_KEPT = timedelta(days=30)
 # A pod is nobody's only when its run has had this long to note it.
 POD_GRACE = timedelta(minutes=15)
 BATCH = 200
@@ -27,7 +31,7 @@ _log = log.get(__name__)
 def clean(tools: Tools) -> int:
     """Take away what is no longer kept; how many files went."""
     now = tools.clock()
-    gone = _zips(tools) + _pictures(tools)
+    gone = _zips(tools) + _abandoned(tools) + _pictures(tools) + _pushes(tools)
     with database.statement() as connection:
         SQL["prune_webhooks"].run(connection, before=now - WEBHOOKS_KEPT)
     return gone
@@ -61,6 +65,20 @@ def _forget_zip(connection: Connection, run_id: UUID, freed: int, now: datetime)
         say(connection, run, now, f"ZIP removed: {freed:,} bytes freed")
 
 
+def _abandoned(tools: Tools) -> int:
+    """ZIPs that were stored and that no run names: it was killed or cancelled in between."""
+    now = tools.clock()
+    before = now - ZIPS_KEPT
+    with database.reading() as connection:
+        rows = SQL["abandoned_zips"].all(connection, before=before, limit=BATCH)
+    places = [(row["bucket"], row["path"]) for row in rows]
+    gone = sum(dataset.delete_old_zips(tools.dataset, now, [place]) > 0 for place in places)
+    with database.transaction() as connection:
+        for row in rows:
+            SQL["forget_abandoned"].run(connection, id=row["lora_model_id"], path=row["path"], before=before)
+    return gone
+
+
 def _pictures(tools: Tools) -> int:
     now = tools.clock()
     with database.reading() as connection:
@@ -76,9 +94,25 @@ def _pictures(tools: Tools) -> int:
     return gone
 
 
+def _pushes(tools: Tools) -> int:
+    """Weights as a pod pushed them whose run has its own by now, or wants none, or is resumed by nobody."""
+    now = tools.clock()
+    found = {}
+    for info in tools.storage.find(WEIGHTS, pushing.INCOMING):
+        with suppress(ValueError):
+            found[UUID(PurePosixPath(info.path).stem)] = info
+    with database.reading() as connection:
+        rows = SQL["needed_pushes"].all(connection, ids=list(found)) if found else []
+    needed = {row["id"] for row in rows}
+    kept_since = now - PUSHES_KEPT
+    gone = [info for id_, info in found.items() if id_ not in needed or info.modified_at < kept_since]
+    return sum(tools.storage.delete(WEIGHTS, info.path) for info in gone)
+
+
 def sweep_orphans(tools: Tools) -> int:
-    """Give back what ended runs may still have at a provider, and end pods that belong to no run of ours."""
-    return releasing.unreleased(tools) + _pods(tools)
+    """Give back what ended runs may still have at a provider, stop what was not confirmed, and end pods that
+    belong to no run of ours."""
+    return releasing.unreleased(tools) + ending.try_unconfirmed(tools) + _pods(tools)
 
 
 def _pods(tools: Tools) -> int:

@@ -7,10 +7,10 @@ from sqlalchemy import Connection
 
 from core.budget import prices
 from core.budget import service as budget
-from core.budget.models import CostLine, Reservation
+from core.budget.models import CENT_PART, CostLine, Reservation
 from core.providers.training import TrainingRecord, TrainingState
 from core.trainings import policy
-from core.trainings.models import Call, Purpose, Run
+from core.trainings.models import Call, Purpose, Run, Stage
 from core.trainings.repository import SQL
 
 PICTURES_SERVICE = "flux-lora"
@@ -20,6 +20,16 @@ _STAGE = {Purpose.TRAINING: "training", Purpose.PICTURE: "validation"}
 def quote(connection: Connection, trainer: str, steps: int, now: datetime) -> prices.Quote:
     """What a training and its test pictures are expected to cost."""
     return prices.training_quote(connection, trainer, steps, policy.PICTURES, policy.PICTURE_SIZE, now)
+
+
+def usual(connection: Connection, run: Run, own_p50_s: float | None, now: datetime) -> Decimal:
+    """What a training of the run and its test pictures usually cost; a pod's hours are reserved amply."""
+    quoted = quote(connection, run.trainer, run.steps, now)
+    price = prices.current(connection, run.trainer, prices.SERVICES[run.trainer], now)
+    if price.unit != "hour":
+        return quoted.total_usd
+    hours = Decimal(policy.usual_seconds(Stage.TRAINING, run.trainer, own_p50_s)) / 3600
+    return (hours * price.unit_usd).quantize(CENT_PART) + quoted.images_usd
 
 
 def key_of(run_id: object, number: int) -> str:

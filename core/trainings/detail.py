@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from core import access, database
 from core.access import Action, Actor
 from core.errors import Conflict, NotFound
-from core.trainings import policy
-from core.trainings.models import Call, CallState, EventKind, Purpose, Run, Stage
+from core.trainings import policy, steering
+from core.trainings.models import Call, EventKind, Purpose, Run, Stage
 from core.trainings.repository import SQL, calls_of, find, pictures_of
 from core.trainings.tools import WEIGHTS, Tools
 from core.trainings.views import Row, row_of
@@ -129,7 +129,8 @@ class SeenWebhook:
 @dataclass(frozen=True)
 class Detail:
     """Everything known of one run. `why_not_*` say why a button is off; None: it may be pressed. `doubt`: a
-    request's answer was lost, so that cancelling and going on need a person's word that nothing runs."""
+    request's answer was lost, or its stop is not confirmed, so that cancelling and going on need a person's
+    word that nothing runs."""
 
     row: Row
     run: Run
@@ -161,7 +162,7 @@ def of_run(actor: Actor | None, run_id: UUID, tools: Tools) -> Detail:
         steps = SQL["timeline"].all(connection, run_id=run_id, limit=500)
         ledger = SQL["ledger"].all(connection, run_id=run_id)
         webhooks = SQL["webhooks"].all(connection, run_id=run_id)
-    why = policy.why_not_resume(run, known)
+    why = steering.why_not_resume(run, known)
     return Detail(
         row=row_of(run, now),
         run=run,
@@ -175,8 +176,8 @@ def of_run(actor: Actor | None, run_id: UUID, tools: Tools) -> Detail:
         weights_url=_weights_url(run, tools),
         why_not_cancel=_why_not_cancel(run),
         why_not_resume=why,
-        resumes_at=policy.resume_stage(run, known) if why is None else None,
-        doubt=any(call.state is CallState.UNKNOWN for call in known),
+        resumes_at=steering.resume_stage(run, known) if why is None else None,
+        doubt=steering.in_doubt(run, known),
     )
 
 
@@ -250,7 +251,7 @@ def _weights_url(run: Run, tools: Tools) -> str | None:
 
 def _why_not_cancel(run: Run) -> str | None:
     try:
-        policy.check_can_cancel(run)
+        steering.check_can_cancel(run)
     except Conflict as conflict:
         return conflict.message
     return None

@@ -1,14 +1,20 @@
-"""A run's end: stopped at the provider, given back, settled to what it cost, and only then over."""
+"""A run's end: stopped at the provider, given back, settled to what it cost, and only then over.
+
+A provider that does not confirm it in time leaves the run to a person, its money still reserved; the sweep
+goes on trying, and once it is confirmed after all the run ends by itself.
+"""
+
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
 from core import database, log
 from core.errors import ProviderError
-from core.providers.training import Cancelled, TrainingRecord, TrainingState
+from core.providers.training import Cancelled, TrainingState
 from core.providers.training_registry import label
 from core.trainings import calls, costs, moving, policy, releasing, sending, validating
 from core.trainings.models import Call, CallState, Event, EventKind, Purpose, Run, RunState, Trouble
-from core.trainings.repository import SQL, add_event, say, trouble_columns, trouble_of_run
+from core.trainings.repository import SQL, add_event, say, to_run, trouble_columns, trouble_of_run
 from core.trainings.tools import Tools
 from core.work import queue
 
@@ -26,24 +32,25 @@ def advance(run: Run, tools: Tools) -> None:
         SQL["drop_intents"].all(connection, run_id=run.id, now=tools.clock())
     with moving.kept(run, tools):
         for call in calls.in_flight(calls.of(run.id)):
+            if call.state is CallState.SENDING:
+                _find_lost(run, call, tools)
+                return
             try:
                 stopped = _stop(run, call, tools)
             except ProviderError as error:
-                _later(run, error, tools)
+                _not_yet(run, label(call.provider), error, policy.POLL, tools)
                 return
             if not stopped:
+                _not_yet(run, label(call.provider), None, STOP_POLL, tools)
                 return
         if not releasing.give_back(run, calls.of(run.id), tools):
-            _later(run, None, tools)
+            _not_yet(run, label(run.trainer), None, policy.POLL, tools)
             return
     _finish(run, tools)
 
 
 def _stop(run: Run, call: Call, tools: Tools) -> bool:
-    """Whether nothing of the call runs any more; otherwise the run was given back until later."""
-    if call.state is CallState.SENDING:
-        _find_lost(run, call, tools)
-        return False
+    """Whether the provider confirms that nothing of the call runs any more; what it cost is settled then."""
     if call.purpose is Purpose.PICTURE:
         return _stop_picture(run, call, tools)
     return _stop_training(run, call, tools)
@@ -60,12 +67,10 @@ def _find_lost(run: Run, call: Call, tools: Tools) -> None:
 def _stop_training(run: Run, call: Call, tools: Tools) -> bool:
     trainer = tools.trainers.get(call.provider)
     if trainer is None:
-        moving.release(run, tools.clock() + policy.SLOW_POLL, tools)
         return False
     outcome = trainer.cancel(call.submission)
     record = trainer.read(call.submission)
-    if outcome is Cancelled.REQUESTED and not _is_over(record):
-        moving.release(run, tools.clock() + STOP_POLL, tools)
+    if outcome is Cancelled.REQUESTED and not _is_over(record.state):
         return False
     state = _STATE_OF.get(record.state, CallState.CANCELLED)
     now = tools.clock()
@@ -78,26 +83,27 @@ def _stop_training(run: Run, call: Call, tools: Tools) -> bool:
     return True
 
 
-def _is_over(record: TrainingRecord) -> bool:
-    return record.state.is_final or record.state is TrainingState.NOT_FOUND
+def _is_over(state: TrainingState) -> bool:
+    return state.is_final or state is TrainingState.NOT_FOUND
 
 
 def _stop_picture(run: Run, call: Call, tools: Tools) -> bool:
     if tools.images is None:
-        moving.release(run, tools.clock() + policy.SLOW_POLL, tools)
         return False
     outcome = tools.images.cancel(call.submission)
     state = tools.images.read(call.submission).state
-    if outcome is Cancelled.REQUESTED and not (state.is_final or state is TrainingState.NOT_FOUND):
-        moving.release(run, tools.clock() + STOP_POLL, tools)
+    if outcome is Cancelled.REQUESTED and not _is_over(state):
         return False
     validating.end_call(run, call, _STATE_OF.get(state, CallState.CANCELLED), state, None, tools)
     return True
 
 
-def _later(run: Run, error: ProviderError | None, tools: Tools) -> None:
-    """The provider did not do it now. It may be costing money, so that this is never given up."""
+def _not_yet(run: Run, who: str, error: ProviderError | None, pause: timedelta, tools: Tools) -> None:
+    """The provider has not confirmed it: once more after the pause, and in the end a person is told."""
     now = tools.clock()
+    if policy.stop_is_overdue(run, now):
+        moving.attention(run, policy.not_stopped(who, error), tools)
+        return
     if error is not None:
         with database.transaction() as connection:
             say(connection, run, now, f"It could not be stopped yet: {error.message}", level="error")
@@ -105,7 +111,7 @@ def _later(run: Run, error: ProviderError | None, tools: Tools) -> None:
                 EventKind.POLL_FAILED, error_category=error.category, words=error.words or error.message
             )
             add_event(connection, run, now, event)
-    moving.release(run, now + policy.POLL, tools)
+    moving.release(run, now + pause, tools)
 
 
 def _finish(run: Run, tools: Tools) -> None:
@@ -140,3 +146,26 @@ def begin(connection: Connection, run: Run, ends_as: RunState, trouble: Trouble 
     moving.end_stage(connection, run, str(ends_as), now, trouble)
     moving.enqueue(connection, run.id, queue.URGENT)
     return True
+
+
+def try_unconfirmed(tools: Tools, limit: int = 50) -> int:
+    """Have what a person was told of stopped after all; how many runs end now, by a job of their own."""
+    with database.reading() as connection:
+        runs = [to_run(row) for row in SQL["unconfirmed_ends"].all(connection, limit=limit)]
+    return sum(_is_confirmed(run, tools) and _go_on(run, tools) for run in runs)
+
+
+def _is_confirmed(run: Run, tools: Tools) -> bool:
+    known = calls.of(run.id)
+    try:
+        stopped = all(_stop(run, call, tools) for call in known if call.state is CallState.ACCEPTED)
+    except ProviderError as error:
+        _log.warning("training.end_not_confirmed", run_id=str(run.id), error=error.message)
+        return False
+    in_doubt = any(call.state in {CallState.SENDING, CallState.UNKNOWN} for call in known)
+    return stopped and not in_doubt and releasing.give_back(run, calls.of(run.id), tools)
+
+
+def _go_on(run: Run, tools: Tools) -> bool:
+    with database.transaction() as connection:
+        return calls.wake(connection, run, tools.clock())

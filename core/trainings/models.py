@@ -210,6 +210,7 @@ class Run:
     lease_token: UUID | None
     heartbeat_at: datetime | None
     ends_as: RunState | None
+    ending_since: datetime | None
     progress: int
     time_left_s: int | None
     provider_state: str | None

@@ -273,10 +273,11 @@ def begin_ending(
 def attention(
     run: Run, trouble: Trouble, tools: Tools, also: Callable[[Connection], Any] | None = None
 ) -> bool:
-    """A leased run waits for a person, its money still reserved."""
+    """A leased run waits for a person, its money still reserved; one that was to end is to end still."""
     now = tools.clock()
     with database.transaction() as connection:
-        if not move(connection, run, RunState.NEEDS_ATTENTION, run.stage, now, trouble=trouble):
+        waits = RunState.NEEDS_ATTENTION
+        if not move(connection, run, waits, run.stage, now, trouble=trouble, ends_as=run.ends_as):
             return False
         if also is not None:
             also(connection)

@@ -1,12 +1,11 @@
 """What to do next with a run: pure decisions over its row, its paid calls, a record and the time."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import assert_never
 
-from core.errors import Conflict, ErrorCategory, ProviderError
+from core.errors import ErrorCategory, ProviderError
 from core.providers import training_registry
 from core.providers.training import TrainingRecord, TrainingState
 from core.trainings import reasons
@@ -24,6 +23,10 @@ SLOW_POLL = timedelta(minutes=5)
 SEND_WITHIN = timedelta(seconds=20)
 # A lost answer is known again by a webhook or by looking at the provider; then a person decides.
 LOST_ANSWER_WAIT = timedelta(minutes=30)
+# A test picture takes seconds, and its webhook comes right after it.
+LOST_PICTURE_WAIT = timedelta(minutes=10)
+# A provider that has not confirmed a stop by then leaves it to a person.
+STOP_WITHIN = timedelta(minutes=30)
 LOOK_AGAIN = timedelta(seconds=15)
 # A provider may not know a training for a moment after it took it.
 UNKNOWN_GRACE = timedelta(minutes=5)
@@ -229,7 +232,7 @@ def after_read_error(
 
 def after_lost_answer(call: Call, label: str, now: datetime) -> Watch | Attention:
     """Nobody knows whether the provider took the request: look and wait, never send again."""
-    deadline = call.begun_at + LOST_ANSWER_WAIT
+    deadline = call.begun_at + lost_answer_wait(call)
     if now < deadline:
         return Watch(min(now + LOOK_AGAIN, deadline))
     return Attention(
@@ -241,6 +244,41 @@ def after_lost_answer(call: Call, label: str, now: datetime) -> Watch | Attentio
             next_action=f"Look at {label}'s own list. If it runs there, cancel it there; if not,"
             " say so here and the run goes on with a new request.",
         )
+    )
+
+
+def picture_is_late(call: Call, now: datetime) -> bool:
+    """Whether a test picture has had its time: it is stopped at fal before another is asked for."""
+    return now - call.begun_at > PICTURE_TIME
+
+
+def picture_is_stuck(call: Call, now: datetime) -> bool:
+    """Whether fal has had its time to confirm that a late picture is stopped."""
+    return call.state is CallState.ACCEPTED and now - call.begun_at > PICTURE_TIME + STOP_WITHIN
+
+
+def lost_answer_wait(call: Call) -> timedelta:
+    """How long a call whose answer was lost is looked for before a person is asked."""
+    return LOST_PICTURE_WAIT if call.purpose is Purpose.PICTURE else LOST_ANSWER_WAIT
+
+
+def stop_is_overdue(run: Run, now: datetime) -> bool:
+    """Whether a provider has had its time to confirm that nothing of an ending run goes on."""
+    return run.ending_since is not None and now - run.ending_since >= STOP_WITHIN
+
+
+def not_stopped(label: str, error: ProviderError | None) -> Trouble:
+    """Trouble of a run whose provider does not confirm its end."""
+    why = f" ({error.message})" if error else ""
+    minutes = STOP_WITHIN.total_seconds() / 60
+    return Trouble(
+        f"{label} has not confirmed in {minutes:.0f} minutes that nothing of this run goes on there{why}. It"
+        " may be costing money, which stays reserved; it is told to stop again every few minutes.",
+        error.category if error else ErrorCategory.SERVICE_ERROR,
+        retryable=False,
+        next_action=f"Stop it in {label}'s own console. When it is gone there, look again; if {label} goes on"
+        " saying nothing, cancel the run here with your word that nothing runs.",
+        words=error.words if error else "",
     )
 
 
@@ -290,55 +328,6 @@ def cost_quantity(call: Call, run: Run, record: TrainingRecord | None, unit: str
         return Decimal(0)
     done = (record.progress if record else None) or call.progress or 0
     return (Decimal(run.steps) * done / 100).to_integral_value()
-
-
-def needs_training(run: Run, calls: Sequence[Call]) -> bool:
-    """Whether a resumed run has a training to pay still."""
-    return run.weights_path is None and not any(
-        call.purpose is Purpose.TRAINING and call.state is CallState.SUCCEEDED and call.result_url
-        for call in calls
-    )
-
-
-# What a person may do.
-
-
-def check_can_cancel(run: Run) -> None:
-    """Raise Conflict with the reason."""
-    if run.is_over:
-        raise Conflict(f"This run is {run.state} already; there is nothing to cancel.")
-    if run.state is RunState.ENDING:
-        raise Conflict("This run is being stopped already.")
-
-
-def why_not_resume(run: Run, calls: Sequence[Call]) -> str | None:
-    """Why a run cannot go on where it stopped, as a sentence; None when it can."""
-    if run.state is RunState.NEEDS_ATTENTION:
-        return None
-    if run.state is not RunState.FAILED:
-        return f"This run is {run.state.replace('_', ' ')}; only failed ones and those in doubt go on."
-    if any(call.state in {CallState.SENDING, CallState.ACCEPTED} for call in calls):
-        return "Something of it still runs at the provider. Wait until that has ended."
-    return None
-
-
-def resume_stage(run: Run, calls: Sequence[Call]) -> Stage:
-    """The stage at which a run goes on: where it stopped, or further back when what that needs is missing."""
-    if run.stage in {Stage.INITIALIZING, Stage.ZIP_CREATION}:
-        return run.stage
-    if run.weights_path is None and needs_training(run, calls):
-        return Stage.TRAINING if run.zip_path else Stage.ZIP_CREATION
-    if run.weights_path is None:
-        return Stage.STORING
-    return run.stage
-
-
-def verdict(calls: Sequence[Call]) -> bool | None:
-    """Whether the judged pictures pass; None while one of them is not judged."""
-    judged = [call.shows for call in calls]
-    if len(judged) < PICTURES or None in judged:
-        return None
-    return sum(bool(shows) for shows in judged) >= SHOWN_AT_LEAST
 
 
 def month_of(now: datetime) -> datetime:

@@ -15,6 +15,8 @@ from core.trainings.repository import SQL
 from core.trainings.tools import WEIGHTS, Tools
 from core.work import queue
 
+# The folder of weights that nobody has checked yet.
+INCOMING = "incoming/"
 WEIGHTS_PART, PROGRESS_PART = "weights", "progress"
 _ENDED = {"done", "completed", "succeeded", "failed", "error"}
 
@@ -41,7 +43,7 @@ def check(call_id: UUID, part: str, signature: str, tools: Tools) -> None:
 
 def incoming_path(call_id: UUID) -> str:
     """Where a pod's weights lie until they are checked."""
-    return f"incoming/{call_id}.safetensors"
+    return f"{INCOMING}{call_id}.safetensors"
 
 
 def check_open(call_id: UUID) -> None:

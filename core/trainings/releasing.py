@@ -2,9 +2,10 @@
 
 from core import database, log
 from core.errors import ProviderError
-from core.trainings import policy
+from core.providers.training import Cancelled, TrainingState
+from core.trainings import costs, policy
 from core.trainings.models import Call, CallState, Event, EventKind, Purpose, Run
-from core.trainings.repository import SQL, add_event, find, to_call
+from core.trainings.repository import SQL, add_event, find, say, to_call
 from core.trainings.tools import Tools
 
 _log = log.get(__name__)
@@ -46,13 +47,46 @@ def unreleased(tools: Tools, limit: int = 50) -> int:
 
 
 def _stop_for_good(run: Run, call: Call, tools: Tools) -> bool:
-    trainer = tools.trainers.get(call.provider)
     try:
-        if trainer is not None and call.purpose is Purpose.TRAINING and call.state is not CallState.SUCCEEDED:
-            trainer.cancel(call.submission)
-        elif tools.images is not None and call.purpose is Purpose.PICTURE:
-            tools.images.cancel(call.submission)
+        if not _is_stopped(call, tools):
+            return False
+        if call.state is CallState.NOT_SENT:
+            _settle_taken(run, call, tools)
     except ProviderError as error:
         _log.warning("training.not_stopped", call_id=str(call.id), error=error.message)
         return False
     return _release(run, call, tools)
+
+
+def _is_stopped(call: Call, tools: Tools) -> bool:
+    """Whether the provider confirms that nothing of the call runs any more."""
+    asked = tools.images if call.purpose is Purpose.PICTURE else tools.trainers.get(call.provider)
+    if asked is None or call.state is CallState.SUCCEEDED:
+        return True
+    if asked.cancel(call.submission) is not Cancelled.REQUESTED:
+        return True
+    state = asked.read(call.submission).state
+    return state.is_final or state is TrainingState.NOT_FOUND
+
+
+def _settle_taken(run: Run, call: Call, tools: Tools) -> None:
+    """Write what a call has cost that a person said was never taken, and that was taken all the same."""
+    now, images, trainer = tools.clock(), tools.images, tools.trainers.get(call.provider)
+    picture = images.read(call.submission) if images and call.purpose is Purpose.PICTURE else None
+    record = trainer.read(call.submission) if trainer and picture is None else None
+    with database.transaction() as connection:
+        if picture is not None:
+            line = costs.picture_cost(connection, call, picture.state, now)
+        else:
+            line = costs.training_cost(connection, run, call, record, now)
+        SQL["cost_call"].run(connection, id=call.id, cost_usd=line.amount_usd)
+        costs.settle(connection, run, call, line, now)
+        detail = {"usd": str(line.amount_usd), "call": str(call.id)}
+        add_event(connection, run, now, Event(EventKind.SETTLED, detail=detail))
+        say(
+            connection,
+            run,
+            now,
+            f"{call.remote_id} had been taken all the same; it is stopped.",
+            level="warning",
+        )

@@ -8,6 +8,7 @@ from core.errors import NotFound, ProviderError, StorageError
 from core.providers.hugging_face import Publisher
 from core.providers.hugging_face_card import Sample
 from core.trainings import policy, publishing, storing
+from core.trainings.candidates import scratch
 from core.trainings.models import Call, Event, EventKind, Run
 from core.trainings.repository import SQL, add_event, calls_of, pictures_of, say, to_run
 from core.trainings.tools import Tools
@@ -41,7 +42,7 @@ def _publish(run: Run, tools: Tools) -> None:
         _failed(run, "Its test images are no longer kept.", tools)
         return
     try:
-        with storing.scratch(tools) as folder:
+        with scratch(tools.folder) as folder:
             commit = _commit(run, shown, folder, tools.publisher, tools)
     except (ProviderError, StorageError) as error:
         _failed(run, error.message, tools, retryable=error.retryable)

@@ -20,7 +20,7 @@ from core.providers.training import (
     TrainingState,
 )
 from core.providers.training_registry import label
-from core.trainings import calls, costs, moving, policy, pushing
+from core.trainings import calls, costs, moving, policy, pushing, releasing
 from core.trainings.models import Call, CallState, Event, EventKind, Purpose, Run, RunState, Trouble
 from core.trainings.repository import SQL, add_event, keep_log, say, training_of, trouble_columns
 from core.trainings.tools import Tools
@@ -323,7 +323,7 @@ def _failed(run: Run, call: Call, record: TrainingRecord, decision: policy.Fail,
 
     with database.reading() as connection:
         line = costs.training_cost(connection, run, call, record, now)
-        again = costs.quote(connection, run.trainer, run.steps, now).total_usd
+        again = costs.usual(connection, run, own_p50(connection, run.trainer), now)
     known = calls.of(run.id)
     rounds = sum(
         one.purpose is Purpose.TRAINING
@@ -347,6 +347,7 @@ def _failed(run: Run, call: Call, record: TrainingRecord, decision: policy.Fail,
             connection, run_id=run.id, stage=run.stage, **trouble_columns(decision.trouble)
         )
         moving.enqueue(connection, run.id, at=due)
+    releasing.give_back(run, calls.of(run.id), tools)
 
 
 def end_call(

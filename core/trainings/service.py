@@ -11,16 +11,18 @@ from sqlalchemy import Connection
 from core import access, audit, database
 from core.access import Action, Actor
 from core.errors import Conflict, ErrorCategory, InvalidInput, NotFound, StudioOpsError
-from core.providers.training import WebhookEvent
+from core.providers.training import Submission, WebhookEvent
 from core.trainings import (
     calls,
     costs,
+    doubts,
     ending,
     launch_rules,
     launching,
     moving,
     policy,
     sending,
+    steering,
     validating,
 )
 from core.trainings.launching import Creator
@@ -48,10 +50,6 @@ from core.trainings.repository import (
 )
 from core.trainings.tools import Tools
 from core.work import queue
-
-NOT_YET = (
-    "Say first that nothing runs at the provider: its answer was lost, and it may have taken the request."
-)
 
 
 def launch(actor: Actor | None, wanted: Launch, tools: Tools) -> Run:
@@ -129,15 +127,16 @@ def cancel(
 ) -> Run:
     """Stop a run: confirmed by the provider, given back and settled by the next job.
 
-    `nothing_runs` is a person's word about a request whose answer was lost. Raises Conflict with the reason.
+    `nothing_runs` is a person's word about a request whose answer was lost, or a stop that nobody confirms.
+    Raises Conflict with the reason.
     """
     actor = access.check(actor, Action.STEER_TRAINING)
     if not reason.strip():
         raise InvalidInput("reason", "Say why; it stands in the audit log.")
     with database.transaction() as connection:
         run = _existing(connection, run_id)
-        policy.check_can_cancel(run)
-        _settle_doubt(connection, run, tools, nothing_runs=nothing_runs)
+        steering.check_can_cancel(run)
+        doubts.settle(connection, run, tools, nothing_runs=nothing_runs)
         if not ending.begin(connection, run, RunState.CANCELLED, None, tools):
             raise Conflict("The run has just moved on. Look again.")
         add_event(
@@ -156,17 +155,6 @@ def cancel(
         return _existing(connection, run_id)
 
 
-def _settle_doubt(connection: Connection, run: Run, tools: Tools, *, nothing_runs: bool) -> None:
-    """A request whose answer was lost may cost money: only a person's word ends that doubt."""
-    unknown = [call for call in calls_of(connection, run.id) if call.state is CallState.UNKNOWN]
-    if not unknown:
-        return
-    if not nothing_runs:
-        raise Conflict(NOT_YET)
-    SQL["declare_unsent"].all(connection, run_id=run.id, now=tools.clock())
-    say(connection, run, tools.clock(), "A person says that nothing of it runs at the provider.")
-
-
 def resume(actor: Actor | None, run_id: UUID, tools: Tools, *, nothing_runs: bool = False) -> Run:
     """Have a failed run, or one that needs a person, go on at the stage where it stopped.
 
@@ -180,11 +168,12 @@ def resume(actor: Actor | None, run_id: UUID, tools: Tools, *, nothing_runs: boo
         SQL["lock_creator"].run(connection, creator_key=run.creator_key)
         run = _existing(connection, run_id)
         known = calls_of(connection, run_id)
-        why = policy.why_not_resume(run, known)
+        why = steering.why_not_resume(run, known)
         if why:
             raise Conflict(why)
-        _settle_doubt(connection, run, tools, nothing_runs=nothing_runs)
-        stage = policy.resume_stage(run, known)
+        doubts.settle(connection, run, tools, nothing_runs=nothing_runs)
+        known = calls_of(connection, run_id)
+        stage = steering.resume_stage(run, known)
         run = _pay_again(connection, run, known, stage, tools)
         if not calls.wake(connection, run, tools.clock(), stage=stage):
             raise Conflict("The run has just moved on. Look again.")
@@ -303,7 +292,7 @@ def judge(actor: Actor | None, run_id: UUID, index: int, tools: Tools, *, shows:
 
 def _decide(connection: Connection, run: Run, tools: Tools) -> None:
     pictures = pictures_of(calls_of(connection, run.id))
-    passed = policy.verdict(pictures)
+    passed = steering.verdict(pictures)
     if passed is None:
         return
     now = tools.clock()
@@ -368,7 +357,10 @@ def receive_webhook(provider: str, call_id: UUID | None, event: WebhookEvent, to
             detail = {"says": event.says[:40], "remote_id": event.remote_id, "call": str(call.id)}
             add_event(connection, run, now, Event(EventKind.WEBHOOK, detail=detail))
             _hurry(connection, run, call, now)
-        return Received(call.run_id, duplicate)
+    if call.state is CallState.NOT_SENT and call.remote_id is None:
+        found = Submission(event.remote_id)
+        calls.bind(call.run_id, call, found, Event(EventKind.BOUND, detail={"by": "webhook"}), tools)
+    return Received(call.run_id, duplicate)
 
 
 def _hurry(connection: Connection, run: Run, call: Call, now: datetime) -> None:

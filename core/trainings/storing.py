@@ -1,7 +1,6 @@
 """From the provider's weights to our storage: streamed, taken out of their archive, checked, hashed, kept."""
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from core import log
 from core.errors import ErrorCategory, InvalidInput, ProviderError, StorageError
 from core.providers.fetch import FetchFailed
 from core.trainings import calls, moving, pushing, releasing, weights
+from core.trainings.candidates import scratch
 from core.trainings.models import Call, CallState, Event, EventKind, Purpose, Run, Trouble
 from core.trainings.repository import SQL, say
 from core.trainings.sending import PUSHED
@@ -28,7 +28,7 @@ def advance(run: Run, tools: Tools) -> None:
         moving.try_again(run, _no_weights(), tools)
         return
     try:
-        with moving.kept(run, tools), scratch(tools) as folder:
+        with moving.kept(run, tools), scratch(tools.folder) as folder:
             file = _fetch(run, call, folder, tools)
             stored = _keep(run, file, tools)
     except InvalidInput as error:
@@ -53,14 +53,6 @@ def _source(known: list[Call]) -> Call | None:
         ),
         None,
     )
-
-
-@contextmanager
-def scratch(tools: Tools) -> Iterator[Path]:
-    """A folder for large files on their way, gone afterwards."""
-    tools.folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-    with tempfile.TemporaryDirectory(dir=tools.folder) as name:
-        yield Path(name)
 
 
 def _fetch(run: Run, call: Call, folder: Path, tools: Tools) -> Path:
@@ -158,7 +150,7 @@ def _record(run: Run, stored: _Stored, tools: Tools) -> None:
 def local_copy(run: Run, tools: Tools) -> Iterator[Path]:
     """A run's stored weights as a file on this machine, while it is needed."""
     assert run.weights_path is not None
-    with scratch(tools) as folder:
+    with scratch(tools.folder) as folder:
         target = folder / "lora.safetensors"
         copy_out(run.weights_path, target, tools)
         yield target

@@ -106,11 +106,14 @@ def _is_there(submission: Submission, images: FalImages) -> bool:
 
 
 def _read(run: Run, call: Call, images: FalImages, tools: Tools) -> Trouble | None:
+    late = policy.picture_is_late(call, tools.clock())
     try:
+        if late:
+            images.cancel(call.submission)
         record = images.read(call.submission)
     except ProviderError as error:
         return calls.trouble_of(error)
-    trouble = _wrong_with(call, record, tools)
+    trouble = _wrong_with(record, late=late)
     if trouble is None and not (record.state is TrainingState.SUCCEEDED and record.urls):
         return None
     state = CallState.FAILED if trouble else CallState.SUCCEEDED
@@ -121,20 +124,17 @@ def _read(run: Run, call: Call, images: FalImages, tools: Tools) -> Trouble | No
     return _keep(run, ended, tools)
 
 
-def _wrong_with(call: Call, record: ImageRecord, tools: Tools) -> Trouble | None:
-    """Why there will be no picture; None while there may be one."""
-    late = tools.clock() - call.begun_at > policy.PICTURE_TIME
+def _wrong_with(record: ImageRecord, *, late: bool) -> Trouble | None:
+    """Why there will be no picture; None while there may be one: a late one is over only when fal says so."""
     match record.state:
+        case TrainingState.CANCELLED | TrainingState.NOT_FOUND if late:
+            return _bad_picture("fal did not make the image in time, and was told to stop.", retryable=True)
         case TrainingState.FAILED | TrainingState.CANCELLED:
             return _not_made(record.failure)
         case TrainingState.SUCCEEDED if record.flagged:
             return _bad_picture("fal's safety checker blackened the image.", retryable=True)
         case TrainingState.SUCCEEDED if not record.urls:
             return _bad_picture(record.result_problem or "fal named no image.", retryable=True)
-        case TrainingState.SUCCEEDED:
-            return None
-        case _ if late:
-            return _bad_picture("fal did not make the image in time.", retryable=True)
     return None
 
 
@@ -159,30 +159,48 @@ def end_call(
     url: str | None = None,
 ) -> None:
     """End an accepted picture and settle what it cost, once."""
+    with database.transaction() as connection:
+        _end_call(connection, run, call, state, at_fal, trouble, tools, url)
+
+
+def end_unmade(connection: Connection, run: Run, call: Call, tools: Tools) -> None:
+    """End an accepted picture that was not made, as far as anybody knows, in the caller's transaction."""
+    _end_call(connection, run, call, CallState.CANCELLED, TrainingState.CANCELLED, None, tools, None)
+
+
+def _end_call(
+    connection: Connection,
+    run: Run,
+    call: Call,
+    state: CallState,
+    at_fal: TrainingState,
+    trouble: Trouble | None,
+    tools: Tools,
+    url: str | None,
+) -> None:
     now = tools.clock()
     columns = trouble_columns(trouble)
-    with database.transaction() as connection:
-        line = costs.picture_cost(connection, call, at_fal, now)
-        ended = SQL["end_call"].first(
-            connection,
-            id=call.id,
-            now=now,
-            state=state,
-            progress=100 if url else None,
-            result_url=url,
-            result_kind="image" if url else None,
-            category=columns["category"],
-            code=trouble.code if trouble else None,
-            retryable=columns["retryable"],
-            words=columns["words"],
-            cost_usd=line.amount_usd,
-        )
-        if ended is None:
-            return
-        SQL["released_call"].first(connection, id=call.id, now=now)
-        costs.settle(connection, run, call, line, now)
-        detail = {"usd": str(line.amount_usd), "call": str(call.id), "n": call.n}
-        add_event(connection, run, now, Event(EventKind.SETTLED, detail=detail))
+    line = costs.picture_cost(connection, call, at_fal, now)
+    ended = SQL["end_call"].first(
+        connection,
+        id=call.id,
+        now=now,
+        state=state,
+        progress=100 if url else None,
+        result_url=url,
+        result_kind="image" if url else None,
+        category=columns["category"],
+        code=trouble.code if trouble else None,
+        retryable=columns["retryable"],
+        words=columns["words"],
+        cost_usd=line.amount_usd,
+    )
+    if ended is None:
+        return
+    SQL["released_call"].first(connection, id=call.id, now=now)
+    costs.settle(connection, run, call, line, now)
+    detail = {"usd": str(line.amount_usd), "call": str(call.id), "n": call.n}
+    add_event(connection, run, now, Event(EventKind.SETTLED, detail=detail))
 
 
 def _keep(run: Run, call: Call, tools: Tools) -> Trouble | None:
@@ -229,7 +247,9 @@ def _conclude(run: Run, troubles: list[Trouble], tools: Tools) -> None:
     lost = next((call for call in pictures if call.state is CallState.SENDING), None)
     failed = [call for call in pictures if call.state.is_over and call.state is not CallState.SUCCEEDED]
     again = [call for call in failed if _may_make_again(run, call, known)]
-    if any(call.state is CallState.UNKNOWN for call in pictures):
+    if any(policy.picture_is_stuck(call, tools.clock()) for call in pictures):
+        moving.begin_ending(run, RunState.FAILED, _stuck(), tools)
+    elif any(call.state is CallState.UNKNOWN for call in pictures):
         moving.attention(run, _unknown(), tools)
     elif again:
         _make_again(run, again, tools)
@@ -244,7 +264,7 @@ def _conclude(run: Run, troubles: list[Trouble], tools: Tools) -> None:
 
 
 def _has_waited(call: Call, tools: Tools) -> bool:
-    return tools.clock() >= call.begun_at + policy.LOST_ANSWER_WAIT
+    return tools.clock() >= call.begun_at + policy.lost_answer_wait(call)
 
 
 def _may_make_again(run: Run, call: Call, known: list[Call]) -> bool:
@@ -300,6 +320,15 @@ def _trouble_of(call: Call, troubles: list[Trouble]) -> Trouble:
         bool(call.failure_retryable),
         ANEW,
         words,
+    )
+
+
+def _stuck() -> Trouble:
+    return Trouble(
+        "fal neither makes a test image nor confirms that it was stopped.",
+        ErrorCategory.TIMEOUT,
+        retryable=True,
+        next_action="Start it again once it has ended: only the test images are made anew.",
     )
 
 

@@ -130,6 +130,7 @@ WHERE id = :id AND lease_token = :token;
 -- Moves a leased run, once: only its holder, from where it stood; the error and the times follow.
 UPDATE lora_training_jobs
 SET state = :state, stage = :stage, attempt = 0, next_attempt_at = :next_attempt_at, ends_as = :ends_as,
+    ending_since = CASE WHEN CAST(:state AS text) = 'ending' THEN CAST(:now AS timestamptz) END,
     training_progress = greatest(coalesce(training_progress, 0), :progress), estimated_remaining = :time_left,
     queue_position = NULL, usd_per_hour = NULL,
     error_message = :error_message, failure_category = :category, failure_retryable = :retryable,
@@ -145,6 +146,7 @@ RETURNING id;
 -- Moves a run by a person's word, whoever holds it: the holder records nothing any more.
 UPDATE lora_training_jobs
 SET state = :state, stage = :stage, attempt = 0, next_attempt_at = :now, ends_as = :ends_as,
+    ending_since = CASE WHEN CAST(:state AS text) = 'ending' THEN CAST(:now AS timestamptz) END,
     error_message = :error_message, failure_category = :category, failure_retryable = :retryable,
     failure_words = :words, next_action = :next_action, completed_at = NULL,
     training_progress = CASE WHEN CAST(:progress AS int) IS NULL THEN training_progress ELSE :progress END,
@@ -313,9 +315,9 @@ WHERE id = :id AND state = 'intent'
 RETURNING *;
 
 -- name: bind_call
--- Records the provider's id of a call that was sent, once; of one that was given up, so that it can be stopped there.
+-- Records the provider's id of a call that was sent, once; one that was given up has something to be stopped there.
 UPDATE training_calls
-SET remote_id = :remote_id, handle = CAST(:handle AS jsonb), accepted_at = :now,
+SET remote_id = :remote_id, handle = CAST(:handle AS jsonb), accepted_at = :now, released_at = NULL,
     state = CASE WHEN state IN ('sending', 'unknown') THEN 'accepted' ELSE state END
 WHERE id = :id AND remote_id IS NULL AND state IN ('sending', 'unknown', 'not_sent', 'cancelled')
 RETURNING *;
@@ -363,6 +365,10 @@ SET state = :state, ended_at = :now, progress = coalesce(:progress, progress), r
 WHERE id = :id AND state = 'accepted'
 RETURNING id;
 
+-- name: cost_call
+-- Notes what a call has cost that was given up and had been taken all the same.
+UPDATE training_calls SET cost_usd = :cost_usd WHERE id = :id;
+
 -- name: progress_call
 -- Notes how far a call is.
 UPDATE training_calls SET progress = greatest(coalesce(progress, 0), :progress), usd_per_hour = :usd_per_hour
@@ -376,9 +382,21 @@ UPDATE training_calls SET released_at = :now WHERE id = :id AND released_at IS N
 -- Calls that are over, or belong to runs that are, and whose provider has not confirmed yet that nothing of them runs.
 SELECT c.* FROM training_calls c JOIN lora_training_jobs r ON r.id = c.run_id
 WHERE c.remote_id IS NOT NULL AND c.released_at IS NULL
-  AND (c.state IN ('failed', 'cancelled', 'not_sent', 'succeeded') OR r.state IN ('completed', 'failed', 'cancelled'))
-  AND (c.ended_at IS NULL OR c.ended_at <= :before) AND r.updated_at <= :before
+  AND ((c.state IN ('failed', 'cancelled', 'not_sent', 'succeeded') AND c.ended_at <= :before)
+       OR (r.state IN ('completed', 'failed', 'cancelled') AND r.updated_at <= :before))
 ORDER BY c.ended_at LIMIT :limit;
+
+-- name: unconfirmed_ends
+-- Runs that were to end, of which a provider has not confirmed it in time.
+SELECT r.*, l.name AS lora_name, l.description, l.storage_path, l.weights_sha256, l.file_size, l.huggingface_url, l.training_cost
+FROM lora_training_jobs r JOIN lora_models l ON l.id = r.lora_model_id
+WHERE r.state = 'needs_attention' AND r.ends_as IS NOT NULL ORDER BY r.updated_at LIMIT :limit;
+
+-- name: needed_pushes
+-- Of these calls, those whose pushed weights are wanted still: under way, or not taken over by a run that may go on.
+SELECT c.id FROM training_calls c JOIN lora_training_jobs r ON r.id = c.run_id
+JOIN lora_models l ON l.id = r.lora_model_id
+WHERE c.id = ANY(CAST(:ids AS uuid[])) AND r.state NOT IN ('completed', 'cancelled') AND l.weights_sha256 IS NULL;
 
 -- name: known_remotes
 -- Which of the provider's ids belong to calls of ours, and whether their runs go on.
@@ -423,6 +441,19 @@ WHERE zip_path IS NOT NULL AND state IN ('completed', 'failed', 'cancelled') AND
                   WHERE o.zip_path = r.zip_path AND o.zip_bucket = r.zip_bucket AND o.id <> r.id
                     AND (o.state NOT IN ('completed', 'failed', 'cancelled') OR o.completed_at >= :before))
 ORDER BY completed_at LIMIT :limit;
+
+-- name: abandoned_zips
+-- ZIPs last used before the given time that no run names, of LoRAs without a run that may be just building one.
+SELECT z.lora_model_id, z.bucket, z.path FROM training_zips z
+WHERE z.used_at < :before
+  AND NOT EXISTS (SELECT 1 FROM lora_training_jobs r WHERE r.zip_path = z.path AND r.zip_bucket = z.bucket)
+  AND NOT EXISTS (SELECT 1 FROM lora_training_jobs r WHERE r.lora_model_id = z.lora_model_id
+                  AND r.state NOT IN ('completed', 'failed', 'cancelled') AND r.zip_path IS NULL)
+ORDER BY z.used_at LIMIT :limit;
+
+-- name: forget_abandoned
+-- A ZIP that nobody needed any more and that is gone; one that was used again meanwhile stays known.
+DELETE FROM training_zips WHERE lora_model_id = :id AND path = :path AND used_at < :before;
 
 -- name: forget_zip
 -- A ZIP that is no longer kept.

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("move", "deliver", "callback", "poll", "health", "pages", "start", "zip")
+NAMES = ("move", "deliver", "callback", "poll", "health", "pages", "start", "zip", "trainings", "crash")
 
 
 def main(argv: list[str]) -> int:

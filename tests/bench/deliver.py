@@ -43,7 +43,7 @@ class Round:
     wrong: tuple[str, ...]
 
 
-def _run(of: Rig, made: Sequence[Finished], rate: float) -> tuple[float, tuple[float, ...], tuple[str, ...]]:
+def run(of: Rig, made: Sequence[Finished], rate: float) -> tuple[float, tuple[float, ...], tuple[str, ...]]:
     """Call back for all of them on schedule; deliveries a second, seconds each waited, what went wrong."""
     with watching(of.files / "studio-ops" / "image") as storage:
         sent = load.run(Plan(of.web_port, rate, [one.callback() for one in made]))
@@ -85,8 +85,8 @@ def _rounds(rows: int) -> Iterator[Round]:
         for _ in range(ROUNDS):
             warm, made = seeding.finished(everything, WARM_UP), seeding.finished(everything, rows)
             with everything.web(), everything.jobs("worker", "clock"):
-                _run(everything, warm, OFFERED / 4)
-                rate, waited, wrong = _run(everything, made, OFFERED)
+                run(everything, warm, OFFERED / 4)
+                rate, waited, wrong = run(everything, made, OFFERED)
             yield Round(rate, waited, _naive_loop(everything, made), wrong)
 
 

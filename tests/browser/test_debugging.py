@@ -10,6 +10,7 @@ def test_a_person_who_knows_only_the_task_mends_it(open_tab: OpenTab) -> None:
     tab.open("/test_generation")
     tab.prompt().fill("A fox [[fault:callback_lost]]")
     tab.button("Generate for").click()
+    tab.product.poll()
     tab.delivered()
     [(task,)] = tab.product.rows("SELECT task_id FROM generations")
     tab.product.rows(

@@ -5,6 +5,7 @@ from tests.browser.conftest import OpenTab
 
 def test_from_the_empty_overview_to_a_delivered_picture(open_tab: OpenTab) -> None:
     tab = open_tab()
+    tab.product.pace(image_seconds=1.5)
     tab.open("/")
     tab.page.get_by_text("Nothing has been generated yet").wait_for()
     assert "Overview" in tab.page.title()

@@ -113,7 +113,7 @@ def test_every_text_can_be_read(open_tab: OpenTab, *, dark: bool) -> None:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_the_pages_of_operations_can_be_read_and_fit_a_phone(open_tab: OpenTab, *, dark: bool) -> None:
-    tab, phone = open_tab(dark=dark), open_tab(width=390, height=844, dark=dark)
+    tab, phone = open_tab(dark=dark), None if dark else open_tab(width=390, height=844)
     [(lost,), *_] = tab.product.rows(
         "INSERT INTO generations (prompt, model, kind, status, delivery_state, task_id, failure_category)"
         " SELECT 'a boat', 'flux-2/pro-text-to-image', 'image', 'failed', state, 'task_' || state, 'timeout'"
@@ -122,8 +122,9 @@ def test_the_pages_of_operations_can_be_read_and_fit_a_phone(open_tab: OpenTab, 
     for path in ("/delivery_health", "/delivery_health?state=lost", f"/debug_sync?q={lost}", "/rehearsal"):
         tab.open(path)
         assert (path, tab.evaluate(LOW_CONTRAST)) == (path, [])
-        phone.open(path)
-        assert (path, no_sideways_scroll(phone)) == (path, True)
+        if phone is not None:  # how wide a page is has nothing to do with its colours
+            phone.open(path)
+            assert (path, no_sideways_scroll(phone)) == (path, True)
 
 
 def test_a_card_is_reached_and_opened_with_the_keyboard(open_tab: OpenTab) -> None:

@@ -25,11 +25,15 @@ from uuid import UUID
 from core import database
 from core.deliveries import following, moving, sending, service, tools
 from core.providers.fal import FalTrainer
+from core.providers.fal_images import FalImages
+from core.providers.hugging_face import Publisher
 from core.providers.kie import KieClient
-from core.settings import Settings
-from core.storage.objects import LocalUpload
-from core.trainings import dataset, storing, validating
+from core.providers.replicate import ReplicateTrainer
+from core.providers.runpod import RunPodTrainer
+from core.storage.objects import LocalStorage, LocalUpload
+from core.trainings import calls, dataset, ending, storing, validating
 from core.trainings import moving as training_moving
+from core.trainings import tools as training_tools
 from core.work import runs
 from tests.crash.steps import ANY, STOOD_STILL, UNDER_WAY_S
 
@@ -82,10 +86,25 @@ PLACES = {
     "slot claimed": Place(runs, "claim_slot"),
     # A training's; one process works on one run there, so that they halt at ANY.
     "zip in place": Place(dataset, "build_zip"),
+    "training to be sent": Place(calls, "_begin"),
+    "request about to leave for fal": Place(FalTrainer, "submit", before=True),
+    "request about to leave for Replicate": Place(ReplicateTrainer, "submit", before=True),
+    "request about to leave for RunPod": Place(RunPodTrainer, "submit", before=True),
     "training accepted": Place(FalTrainer, "submit"),
+    "training bound": Place(calls, "bind"),
+    "weights received": Place(storing, "_fetch"),
     "weights in place": Place(storing, "_keep"),
+    "weights recorded": Place(storing, "_record"),
+    "pod given back": Place(RunPodTrainer, "release"),
+    "published": Place(Publisher, "publish"),
+    "picture about to leave": Place(FalImages, "submit", before=True),
+    "picture accepted": Place(FalImages, "submit"),
+    "picture in place": Place(validating, "store_stream"),
     "pictures shown": Place(validating, "_show", before=True),
     "completing": Place(training_moving, "over", before=True),
+    "cancelled at fal": Place(FalTrainer, "cancel"),
+    "end settled": Place(ending, "_finish", before=True),
+    "file taken away": Place(LocalStorage, "delete"),
 }
 
 
@@ -142,13 +161,18 @@ def _install(place: Place, halt: Halt) -> None:
 
 def _age_with(halt: Halt) -> None:
     """Have the product's clock show, after a stop, the time that has passed for everybody else."""
-    original = tools.from_settings
+    for module in (tools, training_tools):
+        _age(module, halt)
 
-    def from_settings(of: Settings) -> tools.Tools:
+
+def _age(module: Any, halt: Halt) -> None:
+    original = module.from_settings
+
+    def from_settings(of: Any) -> Any:
         made = original(of)
         return dataclasses.replace(made, clock=lambda: made.clock() + halt.missed)
 
-    tools.from_settings = from_settings
+    module.from_settings = from_settings
 
 
 def _halt_while_sending(halt: Halt) -> None:

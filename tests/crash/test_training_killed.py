@@ -3,52 +3,17 @@
 One run; one worker after the other dies over it, each at its step. Then an ordinary one finishes it.
 """
 
-import io
-import os
-import uuid
 from collections.abc import Iterator
-from datetime import timedelta
-from uuid import UUID
 
 import pytest
 
-from core import access, database
-from core.trainings import dataset, moving, service, tools
-from core.trainings.models import Launch, Run
-from core.trainings.repository import find
+from core.trainings import service, tools
+from core.trainings.models import Run
 from tests.crash.stage import Stage, until
 from tests.crash.steps import ANY
-from tests.journeys.training_world import photograph
+from tests.crash.training_stage import ACTOR, launch, row, time_passes
 
 STEPS = ("zip in place", "training accepted", "weights in place", "pictures shown")
-ACTOR = access.command_line("crash test")
-
-
-def row(run_id: UUID) -> Run:
-    with database.reading() as connection:
-        found = find(connection, run_id)
-    assert found is not None
-    return found
-
-
-def time_passes(stage: Stage, run_id: UUID) -> None:
-    """Leases and pauses run out, and the next worker finds a job."""
-    stage.time_passes(timedelta(minutes=2))
-    stage.sql(
-        "UPDATE lora_training_jobs SET lease_until = lease_until - interval '2 min',"
-        " next_attempt_at = now() - interval '1 s' WHERE id = %(id)s AND next_attempt_at IS NOT NULL",
-        id=run_id,
-    )
-    with database.transaction() as connection:
-        moving.enqueue(connection, run_id)
-
-
-def launch() -> Run:
-    draft = uuid.uuid4()
-    files = [dataset.NewFile(f"{n}.jpg", io.BytesIO(photograph(n))) for n in range(4)]
-    dataset.add_files(ACTOR, draft, files, tools.current().dataset)
-    wish = Launch(os.urandom(8).hex(), draft, "Ada", "ada_v1", "fal", 1000)
-    return service.launch(ACTOR, wish, tools.current())
 
 
 @pytest.fixture(scope="module")

@@ -261,14 +261,35 @@ def test_a_lost_answer_of_a_picture_is_never_paid_twice(trainings: Trainings) ->
     strike(trainings, trainer_dead={"at": ["fal_submit"], "times": 1})
     trainings.step(made.id)
     heal(trainings)
-    for _ in range(3):
+
+    def two_are_here() -> bool:
         trainings.step(made.id)
-    trainings.age(made.id, "31 min")
-    trainings.settle(made.id, RunState.NEEDS_ATTENTION, RunState.AWAITING_VERDICT)
-    images = [one for one in trainings.paid(made.id) if one["kind"] == "image"]
-    assert len(images) <= 2
+        return sum(call.path is not None for call in trainings.calls(made.id)) == 2
+
+    until(two_are_here)
+    assert trainings.step(made.id).state == "running"
+    trainings.age(made.id, "10 min")
+    assert trainings.step(made.id).state == "needs_attention"
+    assert len([one for one in trainings.paid(made.id) if one["kind"] == "image"]) == 2
     service.resume(STAFF, made.id, trainings.tools, nothing_runs=True)
     assert trainings.settle(made.id).state == "awaiting_verdict"
+
+
+def test_a_persons_word_holds_for_every_picture_whose_answer_was_lost(trainings: Trainings) -> None:
+    made = trainings.launch()
+    trainings.at(made.id, "validation")
+    strike(trainings, trainer_dead={"at": ["fal_submit"]})
+    trainings.step(made.id)
+    heal(trainings)
+    trainings.age(made.id, "10 min")
+    assert trainings.step(made.id).state == "needs_attention"
+    assert sorted(call.state for call in trainings.calls(made.id)) == ["sending"] * 2 + [
+        "succeeded",
+        "unknown",
+    ]
+    service.resume(STAFF, made.id, trainings.tools, nothing_runs=True)
+    assert trainings.settle(made.id).state == "awaiting_verdict"
+    assert len([one for one in trainings.paid(made.id) if one["kind"] == "image"]) == 3
 
 
 # Cancelling.

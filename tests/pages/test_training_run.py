@@ -162,6 +162,27 @@ def test_the_card_gets_its_test_images_by_a_button(
         assert "Its test images are being added to the card." in html_of(app)
 
 
+def test_a_stop_that_nobody_confirms_is_not_retried_and_wants_a_persons_word(
+    open_page: OpenPage, trainings: None, connection: Connection
+) -> None:
+    run = training_seeds.launched()
+    why = "fal has not confirmed in 30 minutes that nothing of this run goes on there."
+    columns = {"error_message": why, "ends_as": "cancelled", "next_action": "Stop it in fal's own console."}
+    training_seeds.stands(connection, run, RunState.NEEDS_ATTENTION, Stage.TRAINING, **columns)
+    app = open_page(PAGE, run=str(run.id))
+    assert not failures_of(app)
+    assert why in html_of(app)
+    assert "Stop it in fal" in html_of(app)
+    offered = {button.key: button.disabled for button in app.button}
+    assert "so-resume" not in offered
+    assert (offered["so-look-again"], offered["so-cancel"]) == (False, True)
+    app.checkbox(key="so-steer-nothing-runs-cancel").check().run()
+    app.text_input(key="so-steer-reason").set_value("it is gone there").run()
+    app.button(key="so-cancel").click().run()
+    assert not failures_of(app)
+    assert state_of(connection, run.id) == "ending"
+
+
 def test_two_runs_side_by_side_mark_what_differs(
     open_page: OpenPage, trainings: None, connection: Connection
 ) -> None:

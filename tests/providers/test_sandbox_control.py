@@ -1,6 +1,7 @@
 """The sandbox's control API and its honest counting."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -81,6 +82,41 @@ def test_a_setting_that_cannot_be_says_why(kie: Rig, dials: dict[str, Any], word
     assert answer.status_code == 400
     assert words in answer.json()["error"]
     assert kie.control.get("/settings").json() == before
+
+
+POD = {"name": "studio-ops-1", "image": "trainer", "gpu": {"id": "NVIDIA H100 PCIe"}}
+
+
+@pytest.mark.parametrize(("moment", "made_meanwhile"), [("arrival", 0), ("answer", 1)])
+def test_a_request_is_held_before_its_work_or_before_its_answer(
+    kie: Rig, moment: str, made_meanwhile: int
+) -> None:
+    kie.control.put("/hold", json={"kind": "runpod_submit", "moment": moment, "nth": 2}).raise_for_status()
+    with ThreadPoolExecutor(1) as pool:
+        assert kie.kie.post("/runpod/v2/pods", json=POD).status_code == 201
+        asked = pool.submit(kie.kie.post, "/runpod/v2/pods", json=POD)
+        held = until(lambda: kie.control.get("/hold").json()["held"])
+        assert held["kind"] == "runpod_submit"
+        assert (held["task"] is not None) is (moment == "answer")
+        assert kie.stats()["trainings"]["paid"]["runpod"] == 1 + made_meanwhile
+        assert not asked.done()
+        kie.control.put("/hold", json={}).raise_for_status()
+        assert asked.result(10).status_code == 201
+    assert kie.control.get("/hold").json() == {"wanted": None, "held": None}
+    assert kie.stats()["trainings"]["paid"]["runpod"] == 2
+
+
+def test_a_hold_that_cannot_be_says_why(kie: Rig) -> None:
+    answer = kie.control.put("/hold", json={"kind": "fal_submit", "moment": "noon"})
+    assert answer.status_code == 400
+    assert "moment" in answer.json()["error"]
+
+
+def test_how_many_trainings_there_are_at_once_and_when_they_start_are_dials(kie: Rig) -> None:
+    kie.set(training_seconds=60, training_start_seconds=0, trainings_at_once=1)
+    pod = kie.kie.post("/runpod/v2/pods", json=POD).json()
+    until(lambda: kie.kie.get(f"/runpod/v2/pods/{pod['id']}").json()["status"] == "RUNNING")
+    assert kie.kie.post("/runpod/v2/pods", json=POD).status_code == 400
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"7"])

@@ -168,6 +168,10 @@ def test_a_picture_for_each_prompt_and_seed(fal: Rig, files: Shelf) -> None:
     first, again, other = make(1), make(1), make(2)
     assert first == again != other
     assert Image.open(io.BytesIO(first)).size == (96, 64)
+    fal.set(file_bytes=5_000)
+    plain = make(3)
+    assert len(plain) == 5_000
+    assert Image.open(io.BytesIO(plain)).format == "JPEG"
     files.files["/page.safetensors"] = b"<html></html>" * 20
     broken = {"prompt": "x", "loras": [{"path": f"{files.url}/page.safetensors"}]}
     assert ended(fal, submit(fal, IMAGE, broken))["error_type"] == "file_download_error"

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import Conflict, ErrorCategory, ProviderError
 from core.providers.training import Failure, TrainingState
-from core.trainings import policy
+from core.trainings import policy, steering
 from core.trainings.models import (
     CALL_TRANSITIONS,
     TRANSITIONS,
@@ -319,7 +319,7 @@ DONE = call(state=C.SUCCEEDED, result_url=URL)
 )
 def test_where_a_run_goes_on(reason: str, row: dict[str, Any], calls: list[Call], stage: Stage) -> None:
     failed = run(**{"state": RunState.FAILED, **row})
-    assert policy.resume_stage(failed, calls) is stage, reason
+    assert steering.resume_stage(failed, calls) is stage, reason
 
 
 @pytest.mark.parametrize(
@@ -335,17 +335,25 @@ def test_where_a_run_goes_on(reason: str, row: dict[str, Any], calls: list[Call]
     ],
 )
 def test_which_runs_go_on(state: RunState, calls: list[Call], may: bool) -> None:
-    assert (policy.why_not_resume(run(state=state), calls) is None) is may
+    assert (steering.why_not_resume(run(state=state), calls) is None) is may
+
+
+def test_a_run_whose_stop_is_not_confirmed_is_in_doubt_and_does_not_go_on() -> None:
+    stopping = run(state=RunState.NEEDS_ATTENTION, ends_as=RunState.CANCELLED)
+    assert "being stopped" in str(steering.why_not_resume(stopping, [call()]))
+    assert steering.in_doubt(stopping, [call()])
+    assert not steering.in_doubt(run(state=RunState.NEEDS_ATTENTION), [call()])
+    assert steering.in_doubt(run(state=RunState.NEEDS_ATTENTION), [call(state=C.UNKNOWN)])
 
 
 @pytest.mark.parametrize("state", list(RunState))
 def test_which_runs_can_be_cancelled(state: RunState) -> None:
     may = {RunState.RUNNING, RunState.AWAITING_VERDICT, RunState.NEEDS_ATTENTION}
     if state in may:
-        policy.check_can_cancel(run(state=state))
+        steering.check_can_cancel(run(state=state))
         return
     with pytest.raises(Conflict):
-        policy.check_can_cancel(run(state=state))
+        steering.check_can_cancel(run(state=state))
 
 
 @pytest.mark.parametrize(
@@ -362,7 +370,37 @@ def test_which_runs_can_be_cancelled(state: RunState) -> None:
 def test_two_of_three_pictures_have_to_show_the_character(
     shows: tuple[bool | None, ...], passes: bool | None
 ) -> None:
-    assert policy.verdict([picture(n, shows=one) for n, one in enumerate(shows)]) is passes
+    assert steering.verdict([picture(n, shows=one) for n, one in enumerate(shows)]) is passes
+
+
+@pytest.mark.parametrize(
+    ("since", "overdue"), [(None, False), (NOW, False), (NOW - 29 * M, False), (NOW - 30 * M, True)]
+)
+def test_a_provider_has_its_time_to_confirm_a_stop(since: Any, overdue: bool) -> None:
+    ending = run(state=RunState.ENDING, ending_since=since)
+    assert policy.stop_is_overdue(ending, NOW) is overdue
+
+
+def test_a_stop_that_is_not_confirmed_says_where_and_what_to_do() -> None:
+    broken = ProviderError("fal is down.", category=ErrorCategory.SERVICE_ERROR, retryable=True, words="503")
+    trouble = policy.not_stopped("fal", broken)
+    assert trouble.message.startswith("fal has not confirmed in 30 minutes")
+    assert "fal is down." in trouble.message
+    assert "fal's own console" in trouble.next_action
+    assert (trouble.words, trouble.retryable) == ("503", False)
+
+
+@pytest.mark.parametrize(
+    ("age", "late", "stuck"),
+    [(20 * M, False, False), (20 * M + S, True, False), (50 * M, True, False), (50 * M + S, True, True)],
+)
+def test_a_picture_that_takes_too_long_is_stopped_and_in_the_end_given_up(
+    age: timedelta, late: bool, stuck: bool
+) -> None:
+    waiting = picture(0, state=C.ACCEPTED, path=None, result_url=None)
+    assert policy.picture_is_late(waiting, NOW + age) is late
+    assert policy.picture_is_stuck(waiting, NOW + age) is stuck
+    assert not policy.picture_is_stuck(picture(0), NOW + age)
 
 
 def test_the_customers_column_knows_five_words() -> None:

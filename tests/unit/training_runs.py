@@ -38,6 +38,7 @@ _RUN = Run(
     lease_token=None,
     heartbeat_at=NOW,
     ends_as=None,
+    ending_since=None,
     progress=60,
     time_left_s=None,
     provider_state=None,
