@@ -2,21 +2,22 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TypeVar
+from datetime import datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from core import access, database, log
+from core import access, log
 from core.access import Action, Actor
 from core.deliveries import windows
-from core.deliveries.health import KEYS, SQL, Health, counted_now, limits, look_by, matching
+from core.deliveries.cells import SQL, counted_now, snapshot
+from core.deliveries.health import KEYS, Health, late, look_by, number_of, number_of_bar
 from core.deliveries.models import ACTIVE, DeliveryState, Generation
 from core.deliveries.repository import to_generation
 from core.deliveries.views import MAX_PAGE, Page
-from core.deliveries.windows import Filter
+from core.deliveries.windows import Counted, Filter, Span
 
 # A generation's place in a list: when it was begun, and its id.
 Place = tuple[datetime, UUID]
@@ -58,7 +59,7 @@ PANELS: Mapping[str, Callable[[Board], bool]] = {
 def soonest_gone(actor: Actor | None, wanted: Filter, now: datetime, limit: int = 5) -> Sequence[Generation]:
     """Those on the rescue clock that KIE deletes first."""
     access.check(actor, Action.VIEW)
-    with database.reading() as connection:
+    with snapshot() as connection:
         return _rows_under_way(connection, wanted.but(state="rescue"), now, None, limit, soonest=True)
 
 
@@ -72,7 +73,7 @@ def rows(
     """A page of the generations that the filter's number counts, newest first."""
     access.check(actor, Action.VIEW)
     limit = max(1, min(limit, AT_ONCE))
-    with database.reading() as connection:
+    with snapshot() as connection:
         return _page(connection, wanted, now, before, limit)
 
 
@@ -83,7 +84,7 @@ def board(
     is left out."""
     access.check(actor, Action.VIEW)
     slow: list[str] = []
-    with database.reading() as connection:
+    with snapshot() as connection:
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {PART_WITHIN_MS}")
         counted = counted_now(connection, now)
         health = _part(connection, slow, "the numbers", lambda: look_by(connection, wanted, now, counted))
@@ -97,11 +98,11 @@ def board(
                 "the rescue clock",
                 lambda: _rows_under_way(connection, of, now, None, RESCUE_SHOWN, soonest=True),
             )
-        total = None
-        if not wanted.of_this_moment:
-            total = _part(connection, slow, "the count", lambda: matching(connection, wanted, now, counted))
-        elif health is not None and wanted.state is not None:
-            total = int(getattr(health.under_way, wanted.state))
+        total = number_of(health) if health is not None else None
+        if health is not None and wanted.at is not None and not wanted.of_this_moment:
+            total = _part(
+                connection, slow, "the count", lambda: number_of_bar(connection, wanted, now, counted)
+            )
     return Board(health, page, total, tuple(rescuing or ()), tuple(slow))
 
 
@@ -119,7 +120,7 @@ def _part(connection: Connection, slow: list[str], name: str, read: Callable[[],
 
 
 def _page(connection: Connection, wanted: Filter, now: datetime, before: Place | None, limit: int) -> Page:
-    if wanted.of_this_moment:
+    if wanted.of_this_moment or (wanted.state == "open" and wanted.signature is None):
         found = _rows_under_way(connection, wanted, now, before, limit + 1)
     else:
         found = _rows_begun(connection, wanted, now, before, limit + 1)
@@ -136,17 +137,20 @@ def _rows_under_way(
     *,
     soonest: bool = False,
 ) -> Sequence[Generation]:
+    since, until = wanted.span(now)
     found = SQL["under_way_rows"].all(
         connection,
         state=wanted.state,
         now=now,
+        since=None if wanted.of_this_moment else since,
+        until=until,
         kind=wanted.kind,
         model=wanted.model,
         before_at=before[0] if before else None,
         before_id=before[1] if before else None,
         soonest=soonest,
         limit=limit,
-        **limits(),
+        **late(now),
     )
     return [to_generation(row) for row in found]
 
@@ -154,68 +158,62 @@ def _rows_under_way(
 def _rows_begun(
     connection: Connection, wanted: Filter, now: datetime, before: Place | None, limit: int
 ) -> Sequence[Generation]:
-    keys = KEYS.get(wanted.state or "begun", ("delivered",))
-    if wanted.signature is not None and wanted.state is None:
-        keys = ("failed", "lost", "needs_attention")
+    since, until = wanted.span(now)
+    stands = KEYS[wanted.state or "begun"]
     states = [
         state.value
         for state in DeliveryState
-        if (state.value in keys) or (state in ACTIVE and "in_flight" in keys)
+        if (state.value in stands) or (state in ACTIVE and "in_flight" in stands)
     ]
-    spans = _spans(connection, wanted, now, before, limit, keys)
-    found = SQL["matching"].all(
-        connection,
-        froms=[begin for begin, _ in spans],
-        untils=[end for _, end in spans],
-        not_delivered=set(states) <= {"failed", "lost", "needs_attention"},
-        states=states,
-        kind=wanted.kind,
-        model=wanted.model,
-        signature=wanted.signature,
-        timed=wanted.state == "timed",
-        before_at=before[0] if before else None,
-        before_id=before[1] if before else None,
-        limit=limit,
-    )
+    given: dict[str, Any] = {
+        "states": states,
+        "kind": wanted.kind,
+        "model": wanted.model,
+        "before_at": before[0] if before else None,
+        "before_id": before[1] if before else None,
+        "limit": limit,
+    }
+    if wanted.signature is not None:
+        found = SQL["of_a_failure"].all(
+            connection, since=since, until=until, signature=wanted.signature, **given
+        )
+    else:
+        if before is not None:
+            until = min(until, windows.hour_of(before[0]) + windows.HOUR)
+        spans = _spans(connection, wanted, (since, until), counted_now(connection, now), limit, stands)
+        found = SQL["matching"].all(
+            connection,
+            froms=[begin for begin, _ in spans],
+            untils=[end for _, end in spans],
+            not_delivered=set(states) <= {"failed", "lost", "needs_attention"},
+            timed=wanted.state == "timed",
+            **given,
+        )
     return [to_generation(row) for row in found]
 
 
 def _spans(
     connection: Connection,
     wanted: Filter,
-    now: datetime,
-    before: Place | None,
+    within: Span,
+    counted: Counted,
     limit: int,
-    keys: Sequence[str],
-) -> Sequence[tuple[datetime, datetime]]:
+    stands: Sequence[str],
+) -> Sequence[Span]:
     """Where the next `limit` matching rows lie, newest span first: counted hours without any are left out."""
-    since, until = wanted.span(now)
-    if before is not None:
-        until = min(until, before[0] + timedelta(microseconds=1))
-    counted = counted_now(connection, now)
-    cover = windows.cover(since, until, counted, days=False)
-    model = wanted.model
-    measure, standing = ("time", None) if wanted.state == "timed" else ("state", list(keys))
+    cover = windows.cover(*within, counted, days=False)
     spans, enough = list(cover.rows), limit
-    if wanted.signature is not None:
-        days = windows.cover(since, until, counted, days=True)
-        named = SQL["failure_named"].first(
-            connection, signature=wanted.signature, days=list(days.days), hours=list(days.hours)
-        )
-        if named is None or model not in (None, named["model"]):
-            return spans
-        measure, model, standing = "failure", named["model"], [named["key"]]
     for hours in _newest_first(cover.hours):
         for place in SQL["places"].all(
             connection,
-            measure=measure,
             hours=list(hours),
+            timed=wanted.state == "timed",
+            keys=list(stands),
             kind=wanted.kind,
-            model=model,
-            keys=standing,
+            model=wanted.model,
         ):
             oldest = place["start"]
-            spans.append((oldest, min(oldest + windows.HOUR, until)))
+            spans.append((oldest, oldest + windows.HOUR))
             enough -= place["n"]
             if enough <= 0:
                 return sorted((span for span in spans if span[1] > oldest), reverse=True)

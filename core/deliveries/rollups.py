@@ -46,7 +46,7 @@ def _step(now: datetime, counted: Sequence[datetime]) -> Sequence[datetime]:
             return []
         state = SQL["rollup_state"].one(connection)
         covered_from, oldest, end = state["covered_from"], day_of(now - KEPT), hour_of(now) + HOUR
-        marked = {row["hour"] for row in SQL["dirty_hours"].all(connection, since=oldest, until=end)}
+        marked = {row["hour"] for row in SQL["marked_hours"].all(connection, since=oldest, until=end)}
         everything = {hour for hour in marked if hour < oldest}
         if everything or covered_from is None:
             SQL["forget_everything"].run(connection)

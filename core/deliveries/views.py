@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -10,8 +10,10 @@ from uuid import UUID
 from core import access, database
 from core.access import Action, Actor
 from core.deliveries import health, policy
+from core.deliveries.cells import counts_of
 from core.deliveries.models import ACTIVE, DeliveryState, EventKind, Generation, StoredFile
 from core.deliveries.repository import SQL, find, to_generation
+from core.deliveries.windows import Filter
 from core.errors import Conflict, NotFound
 from core.providers import kie_models
 
@@ -82,7 +84,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Counts:
-    """Generations of the last 24 hours by where they stand, as of `as_of`."""
+    """Generations begun since the full hour 24 hours ago by where they stand, as of `as_of`."""
 
     as_of: datetime
     delivered: int
@@ -163,8 +165,9 @@ def counts(actor: Actor | None, now: datetime) -> Counts:
     found, _ = health.last_day(actor, now)
     if found is None:
         with database.reading() as connection:
-            rows = SQL["overview"].all(connection, since=now - timedelta(hours=24), until=now)
-        found = health.counts_of({row["stand"]: row["n"] for row in rows})
+            since, until = Filter().span(now)
+            rows = SQL["overview"].all(connection, since=since, until=until)
+        found = counts_of({row["stand"]: row["n"] for row in rows})
     return Counts(as_of=now, **asdict(found), total=found.total)
 
 

@@ -5,9 +5,13 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+# From when to (not with) when.
+Span = tuple[datetime, datetime]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-# A bar of the chart, by window.
+# Bars begin at whole multiples of their length from here on, whatever the window: days are those of UTC.
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 WINDOWS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+# A bar of the chart, by window.
 BARS = {"24h": HOUR, "7d": 6 * HOUR, "30d": DAY}
 KINDS = ("image", "video")
 # Where a generation stands, in the address; the last three are of this moment, whenever it was begun.
@@ -58,12 +62,14 @@ class Filter:
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def span(self, now: datetime) -> tuple[datetime, datetime]:
-        """From when to (not with) when its generations were begun."""
-        since, until = now - WINDOWS[self.window], now + timedelta(microseconds=1)
+    def span(self, now: datetime) -> Span:
+        """From when to (not with) when its generations were begun: whole bars, from the one that lies the
+        window's length back, to the end of the hour that has begun."""
+        bar = BARS[self.window]
+        since, until = start_of(now - WINDOWS[self.window], bar), hour_of(now) + HOUR
         if self.at is None:
             return since, until
-        return max(since, self.at), max(since, min(until, self.at + BARS[self.window]))
+        return max(since, self.at), max(since, min(until, self.at + bar))
 
 
 def read(parameters: Mapping[str, str]) -> tuple[Filter, list[str]]:
@@ -92,7 +98,8 @@ def read(parameters: Mapping[str, str]) -> tuple[Filter, list[str]]:
     moment = _moment(at)
     if at is not None and moment is None:
         faults.append(f"“at” must be a time such as 2026-11-24T13:00Z, not {_cut(at)}. It is left out.")
-    return Filter(window, kind, model, state, signature, moment), faults
+    begun_at = start_of(moment, BARS[window]) if moment else None
+    return Filter(window, kind, model, state, signature, begun_at), faults
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -114,64 +121,70 @@ def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
+def start_of(at: datetime, length: timedelta) -> datetime:
+    """The start of the bar, hour or day of this length that `at` lies in."""
+    at = at.astimezone(UTC)
+    return at - (at - EPOCH) % length
+
+
+def hour_of(at: datetime) -> datetime:
+    """The start of the hour that `at` lies in."""
+    return start_of(at, HOUR)
+
+
+def day_of(at: datetime) -> datetime:
+    """The start of the day (UTC) that `at` lies in."""
+    return start_of(at, DAY)
+
+
 @dataclass(frozen=True)
 class Counted:
-    """What has been counted: everything from `covered_from` on (None: nothing) but for `dirty` hours. Days
-    have been added up that had ended at `rolled_at`."""
+    """What has been counted: every hour from `covered_from` on (None: nothing) but for the `dirty` ones, of
+    which is known only that something has changed. Days have been added up that had ended at `rolled_at`."""
 
     covered_from: datetime | None
     dirty: Set[datetime] = frozenset()
     rolled_at: datetime | None = None
 
-    def clean(self, hour: datetime) -> bool:
+    def hour(self, hour: datetime) -> bool:
+        """Whether this hour has been counted."""
         return self.covered_from is not None and hour >= self.covered_from and hour not in self.dirty
+
+    def day(self, day: datetime) -> bool:
+        """Whether this day has been added up, and all of its hours have been counted."""
+        return (
+            self.rolled_at is not None
+            and day + DAY <= self.rolled_at
+            and all(self.hour(day + n * HOUR) for n in range(24))
+        )
 
 
 @dataclass(frozen=True)
 class Cover:
-    """A span in pieces that touch nowhere: days and hours that are counted already, and `rows`, the spans
-    whose rows have to be read, newest first."""
+    """A span in pieces that touch nowhere: days and hours that have been counted, and `rows`, the spans whose
+    rows have to be read."""
 
     days: tuple[datetime, ...]
     hours: tuple[datetime, ...]
-    rows: tuple[tuple[datetime, datetime], ...]
-
-
-def hour_of(at: datetime) -> datetime:
-    """The start of the hour that `at` lies in."""
-    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-
-
-def day_of(at: datetime) -> datetime:
-    """The start of the day (UTC) that `at` lies in."""
-    return hour_of(at).replace(hour=0)
+    rows: tuple[Span, ...]
 
 
 def cover(since: datetime, until: datetime, counted: Counted, *, days: bool) -> Cover:
-    """How the span from `since` to `until` is put together; `days` allows whole days at once."""
+    """How the span between two full hours is put together; `days` allows whole days at once."""
     whole: list[datetime] = []
-    rows: list[tuple[datetime, datetime]] = []
-    hour = hour_of(since)
-    while hour < until:
-        begin, end = max(hour, since), min(hour + HOUR, until)
-        if end - begin == HOUR and counted.clean(hour):
-            whole.append(hour)
-        elif rows and rows[-1][1] == begin:
-            rows[-1] = (rows[-1][0], end)
+    hours: list[datetime] = []
+    rows: list[Span] = []
+    at = since
+    while at < until:
+        step = HOUR
+        if days and at == day_of(at) and at + DAY <= until and counted.day(at):
+            whole.append(at)
+            step = DAY
+        elif counted.hour(at):
+            hours.append(at)
+        elif rows and rows[-1][1] == at:
+            rows[-1] = (rows[-1][0], at + HOUR)
         else:
-            rows.append((begin, end))
-        hour += HOUR
-    ended = _whole_days(whole, counted) if days else frozenset[datetime]()
-    return Cover(
-        tuple(sorted(ended)),
-        tuple(hour for hour in whole if day_of(hour) not in ended),
-        tuple(reversed(rows)),
-    )
-
-
-def _whole_days(hours: Sequence[datetime], counted: Counted) -> frozenset[datetime]:
-    found: dict[datetime, int] = {}
-    for hour in hours:
-        found[day_of(hour)] = found.get(day_of(hour), 0) + 1
-    last = counted.rolled_at
-    return frozenset(day for day, n in found.items() if n == 24 and last is not None and day + DAY <= last)
+            rows.append((at, at + HOUR))
+        at += step
+    return Cover(tuple(whole), tuple(hours), tuple(rows))

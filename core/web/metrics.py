@@ -85,7 +85,7 @@ class _Figures(Collector):
         counts = views.counts(self.actor, self.now)
         yield _gauge(
             "generations_24h",
-            "Generations begun in the last 24 hours, by where they stand.",
+            "Generations begun since the full hour 24 hours ago, by where they stand.",
             ["state"],
             [
                 ([name], getattr(counts, name))
@@ -93,7 +93,9 @@ class _Figures(Collector):
             ],
         )
         if counts.success_rate is not None:
-            help_text = "Delivered by delivered, failed and lost, of those begun in the last 24 hours."
+            help_text = (
+                "Delivered by delivered, failed and lost, of those begun since the full hour 24 hours ago."
+            )
             yield _gauge("success_ratio_24h", help_text, [], [([], counts.success_rate)])
 
     def _trainings(self) -> Iterator[Metric]:

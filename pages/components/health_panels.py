@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import streamlit as st
 
-from core.deliveries.health import DEFINITIONS, TARGET, Counts, FailureLine, Health, ModelLine
+from core.deliveries.cells import Counts
+from core.deliveries.health import DEFINITIONS, TARGET, FailureLine, Health, ModelLine
 from core.deliveries.health_rows import Board
 from core.deliveries.models import DeliveryState
 from core.deliveries.windows import KINDS, Filter
@@ -112,6 +113,7 @@ def _card(
 ) -> None:
     """`said`: the number, a line about it, its trend, its tone; `beside`: HTML beside the number."""
     big, small, trend, tone = said
+    since = "" if opens.of_this_moment else f" From {times.exact(opens.span(as_of)[0], zone)} on."
     trend_html = f'<div class="so-small so-quiet">{escape(trend)}</div>' if trend else ""
     with st.container(key=f"so-card-health-{key}", gap=None, height="stretch"):
         st.html(
@@ -122,7 +124,7 @@ def _card(
         st.button(
             f"Show the rows of {name}",
             key=f"so-open-health-{key}",
-            help=f"{meaning} As of {times.clock_time(as_of, zone)}.",
+            help=f"{meaning}{since} As of {times.clock_time(as_of, zone)}.",
             on_click=go,
             args=(opens,),
         )

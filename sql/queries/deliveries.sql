@@ -406,7 +406,7 @@ ORDER BY created_at DESC, id DESC LIMIT :limit;
 -- Generations of a span by where they stand, from their rows: while most of them are not counted yet.
 SELECT CASE WHEN delivery_state IN ('delivered', 'failed', 'lost', 'needs_attention') THEN delivery_state
             ELSE 'in_flight' END AS stand, count(*) AS n
-FROM generations WHERE created_at >= :since AND created_at <= :until AND delivery_state IS NOT NULL GROUP BY 1;
+FROM generations WHERE created_at >= :since AND created_at < :until AND delivery_state IS NOT NULL GROUP BY 1;
 
 -- name: needs_person
 -- Deliveries that wait for a person's decision, newest first; lost ones are told by their alert.

@@ -2,7 +2,7 @@
 -- How far back all hours have been counted, when last, and which hour was counted again to be sure.
 SELECT covered_from, checked_hour, rolled_at FROM delivery_rollup_state;
 
--- name: dirty_hours
+-- name: marked_hours
 -- Every marked hour of a span, found by a skip scan of the key; and -infinity, when all are.
 WITH RECURSIVE marked AS (
     SELECT (SELECT hour FROM delivery_dirty_hours WHERE hour >= :since ORDER BY hour LIMIT 1) AS hour
@@ -13,6 +13,11 @@ WITH RECURSIVE marked AS (
 SELECT hour FROM marked WHERE hour < :until
 UNION ALL
 SELECT hour FROM (SELECT hour FROM delivery_dirty_hours WHERE hour = '-infinity' LIMIT 1) everything;
+
+-- name: dirty_hours
+-- The hours whose rows have to be read, because a mark does not say what has changed; and -infinity, when all are.
+SELECT DISTINCT hour FROM delivery_dirty_hours
+WHERE n IS NULL AND (hour = '-infinity' OR (hour >= :since AND hour < :until));
 
 -- name: take_marks
 -- Takes the marks of these hours away, as far as this transaction sees them.
@@ -44,33 +49,27 @@ WHERE measure IN ('state', 'time', 'failure') AND grain = 'hour' AND start = ANY
 -- name: count_hours
 -- Counts whole hours from their rows.
 WITH rows AS MATERIALIZED (
-    SELECT date_trunc('hour', CAST(g.created_at AS timestamptz)) AS start,
-           generation_kind(CAST(g.kind AS text), CAST(g.model AS text)) AS kind,
-           left(coalesce(CAST(g.model AS text), ''), 120) AS model,
-           CASE WHEN g.delivery_state IN ('delivered', 'failed', 'lost', 'needs_attention') THEN g.delivery_state
-                ELSE 'in_flight' END AS stand,
-           CASE WHEN g.delivery_state = 'delivered'
-                THEN generation_time_bucket(CAST(g.created_at AS timestamptz), g.delivered_at) END AS bucket,
-           CASE WHEN g.delivery_state IN ('failed', 'lost', 'needs_attention')
-                THEN generation_failure(g.delivery_state, g.failure_category, g.failure_code,
-                                        coalesce(g.failure_message, CAST(g.error AS text))) END AS failure
-    FROM unnest(CAST(:hours AS timestamptz[])) AS h(hour)
+    SELECT o.*
+    FROM unnest(CAST(:hours AS timestamptz[])) AS h(begun)
     CROSS JOIN LATERAL (
         SELECT created_at, kind, model, delivery_state, delivered_at, failure_category, failure_code,
                failure_message, error
         FROM generations
-        WHERE created_at >= h.hour AND created_at < h.hour + interval '1 hour' AND delivery_state IS NOT NULL
+        WHERE created_at >= h.begun AND created_at < h.begun + interval '1 hour' AND delivery_state IS NOT NULL
         OFFSET 0
     ) g
+    CROSS JOIN LATERAL generation_outcome(
+        CAST(g.created_at AS timestamptz), CAST(g.kind AS text), CAST(g.model AS text), g.delivery_state,
+        g.delivered_at, g.failure_category, g.failure_code, coalesce(g.failure_message, CAST(g.error AS text))) o
 )
 INSERT INTO delivery_rollup (measure, grain, start, kind, model, key, n)
-SELECT 'state', 'hour', start, kind, model, stand, count(*) FROM rows GROUP BY start, kind, model, stand
+SELECT 'state', 'hour', hour, kind, model, stand, count(*) FROM rows GROUP BY hour, kind, model, stand
 UNION ALL
-SELECT 'time', 'hour', start, kind, model, CAST(bucket AS text), count(*) FROM rows WHERE bucket IS NOT NULL
-GROUP BY start, kind, model, bucket
+SELECT 'time', 'hour', hour, kind, model, CAST(bucket AS text), count(*) FROM rows WHERE bucket IS NOT NULL
+GROUP BY hour, kind, model, bucket
 UNION ALL
-SELECT 'failure', 'hour', start, kind, model, failure, count(*) FROM rows WHERE failure IS NOT NULL
-GROUP BY start, kind, model, failure;
+SELECT 'failure', 'hour', hour, kind, model, failure, count(*) FROM rows WHERE failure IS NOT NULL
+GROUP BY hour, kind, model, failure;
 
 -- name: drop_days
 -- Takes away what was counted of these days.

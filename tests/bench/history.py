@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import psycopg
 
 from core import database
 from core.deliveries import rollups
+from core.deliveries.windows import day_of
 from core.local import postgres
 
 DAYS = 60
@@ -16,6 +17,8 @@ IN_FLIGHT = 10_000
 RARE = 400
 RARE_MODEL = "studio/rare-upscaler"
 BATCH = 250_000
+# Begun and ended since the last count: what fifty a second leave in the ten seconds between two counts.
+CHANGED = 500
 
 # The newest is number 1. A dozen models, some rows without a kind, a time or a model; forty kinds of failure
 # whose messages differ by row; what is under way is the newest, and older than it may be where rows are few.
@@ -58,13 +61,15 @@ FROM (
 
 
 @contextmanager
-def counted(rows: int) -> Iterator[str]:
-    """The URL of a throw-away Postgres with so many generations, this process connected to it."""
+def counted(rows: int) -> Iterator[tuple[str, datetime]]:
+    """The URL of a throw-away Postgres with so many generations, this process connected to it; and their now:
+    the last second of a day (UTC), when most hours have not been added up to a day yet."""
     with postgres.temporary() as server:
         database.migrate(server.url, local=True)
         with connected(server.url):
-            write(server.url, rows)
-            yield server.url
+            now = day_of(database.now()) - timedelta(seconds=1)
+            write(server.url, rows, now)
+            yield server.url, now
 
 
 @contextmanager
@@ -77,9 +82,8 @@ def connected(url: str) -> Iterator[None]:
         database.close()
 
 
-def write(url: str, rows: int) -> None:
+def write(url: str, rows: int, now: datetime) -> None:
     """Fill a migrated database that this process is connected to, and count what is in it."""
-    now = database.now()
     fill(url, rows, now)
     while rollups.run(now, run_for_s=60):
         pass
@@ -109,3 +113,23 @@ def fill(url: str, rows: int, now: datetime) -> None:
             connection.execute(_FILL, given | {"first": first, "last": min(first + BATCH - 1, rows)})
         for command in [*(made for _, made in indexes), *(made for (made,) in triggers)]:
             connection.execute(command.encode())
+
+
+def change(url: str, now: datetime) -> None:
+    """Begin and end some generations as others do, each a transaction of its own; nothing counts them."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for n in range(CHANGED):
+            made = connection.execute(
+                "INSERT INTO generations (kind, model, status, delivery_state, created_at)"
+                " VALUES ('image', %s, 'queued', 'intent', %s) RETURNING id",
+                (f"flux-{n % 7}/pro-text-to-image", now - timedelta(seconds=n)),
+            ).fetchone()
+            assert made is not None
+            failed = n % 20 == 0
+            connection.execute(
+                "UPDATE generations SET delivery_state = %s, delivered_at = %s, failure_message = %s"
+                " WHERE id = %s",
+                ("failed", None, f"No capacity after {n} s", made[0])
+                if failed
+                else ("delivered", now, None, made[0]),
+            )

@@ -148,7 +148,7 @@ def main(argv: Sequence[str]) -> int:
     rows = parser.parse_args(argv).rows
     with rig() as everything, sync_playwright() as playwright:
         with history.connected(everything.database_url):
-            history.write(everything.database_url, rows)
+            history.write(everything.database_url, rows, database.now())
             for role in ("clock", "worker"):
                 runs.beat(uuid.uuid4(), role, database.now() + ALIVE_FOR)
         everything.sql(_USAGE)

@@ -158,6 +158,21 @@ def test_a_status_column_of_an_enum_type(supabase: str) -> None:
     assert new == ("pending", "awaiting_provider")
 
 
+def test_a_model_column_of_an_enum_type(supabase: str) -> None:
+    url = as_user(supabase, "company")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TYPE model AS ENUM ('x/y', 'kling')")
+        connection.execute(
+            "CREATE TABLE generations"
+            " (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), model model, status text)"
+        )
+        assert migrate(url) == ALL
+        assert ("no_index", "generations.model") in findings(supabase)
+        connection.execute("INSERT INTO generations (status, model) VALUES ('failed', 'kling')")
+        marks = connection.execute("SELECT kind, model, stand, n FROM delivery_dirty_hours").fetchall()
+    assert marks == [("video", "kling", "failed", 1)]
+
+
 def test_generations_with_another_kind_of_id_are_refused_with_a_sentence(supabase: str) -> None:
     url = as_user(supabase, "company")
     query(url, "CREATE TABLE generations (id bigint PRIMARY KEY)")

@@ -88,3 +88,45 @@ def test_a_lookup_has_its_index(
         sql = re.sub(rf"(?<!:):{bind}\b", value, sql)
     plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN {sql}"))
     assert index in plan
+
+
+SPAN = {
+    "froms": "ARRAY[now()]",
+    "untils": "ARRAY[now()]",
+    "since": "now()",
+    "until": "now()",
+    "signature": "'0123456789ab'",
+    "kind": "NULL",
+    "before_at": "NULL",
+    "before_id": "NULL",
+    "timed": "false",
+    "limit": "51",
+}
+
+
+@pytest.mark.parametrize(
+    ("query", "binds", "index"),
+    [
+        ("of_a_failure", {"model": "NULL", "states": "ARRAY['failed']"}, "generations_of_failure"),
+        (
+            "matching",
+            {"model": "'m'", "states": "ARRAY['delivered']", "not_delivered": "false"},
+            "generations_of_model",
+        ),
+        (
+            "matching",
+            {"model": "NULL", "states": "ARRAY['lost']", "not_delivered": "true"},
+            "generations_not_delivered",
+        ),
+    ],
+    ids=["of a failure group", "of a model", "that were not delivered"],
+)
+def test_the_rows_of_a_number_have_their_index(
+    connection: psycopg.Connection, query: str, binds: dict[str, str], index: str
+) -> None:
+    connection.execute("SET enable_seqscan = off")
+    sql = queries.load("health")[query].sql
+    for bind, value in {**SPAN, **binds}.items():
+        sql = re.sub(rf"(?<!:):{bind}\b", value, sql)
+    plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN {sql}"))
+    assert re.findall(r"generations_\w+", plan) == [index]

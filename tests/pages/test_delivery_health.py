@@ -1,5 +1,6 @@
 """Delivery health: the first day, full, with bad filters, while the database is away, and behind."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -44,6 +45,9 @@ def test_every_panel_has_something_to_say_and_a_number_opens_its_rows(
     assert "Kling 2.6" in said
     found = board(VIEWER, Filter(), datetime.now(UTC))
     assert [name for name, holds in PANELS.items() if not holds(found)] == []
+    told = app.button(key="so-open-health-rate-24h").help
+    assert re.search(r" From \d+ \w{3} \d{4}, \d\d:00:00 \w+ on\. As of ", told)
+    assert "From " not in app.button(key="so-open-health-stuck").help
     app.button(key="so-open-health-lost").click().run()
     assert app.query_params["state"] == "lost"
     assert "1\u00a0generation lost, of the last 24 hours" in html_of(app)
