@@ -338,8 +338,8 @@ def test_an_image_that_cannot_be_had_now_is_fetched_when_a_person_says_so(
     [
         (None, CALLBACK_SECRET, 400),
         ("no-id", CALLBACK_SECRET, 400),
-        (str(uuid.uuid4()), CALLBACK_SECRET, 404),
-        (str(uuid.uuid4()), "wrong", 401),
+        ("5b0f9c1e-0000-4000-8000-000000000001", CALLBACK_SECRET, 404),
+        ("5b0f9c1e-0000-4000-8000-000000000001", "wrong", 401),
     ],
 )
 def test_a_callback_that_is_none_of_ours(
