@@ -27,6 +27,11 @@ class Action(StrEnum):
     ACKNOWLEDGE_ALERT = "acknowledge an alert"
     LAUNCH_TRAINING = "launch a training"
     STEER_TRAINING = "cancel, resume or judge a training"
+    BROWSE_LORAS = "look through the LoRA library"
+    RATE_LORA = "rate or report a LoRA"
+    EDIT_LORA = "describe or tag other people's LoRAs"
+    ARCHIVE_LORA = "archive LoRAs or take them back"
+    MODERATE_LORA = "hide LoRAs or show them again"
 
 
 _EVERYONE = frozenset(Role)
@@ -40,7 +45,14 @@ PERMISSIONS: dict[Action, frozenset[Role]] = {
     Action.ACKNOWLEDGE_ALERT: frozenset({Role.SUPPORT, Role.OPERATIONS, Role.ADMIN}),
     Action.LAUNCH_TRAINING: frozenset({Role.PRODUCT, Role.OPERATIONS, Role.ADMIN}),
     Action.STEER_TRAINING: frozenset({Role.PRODUCT, Role.OPERATIONS, Role.ADMIN}),
+    Action.BROWSE_LORAS: _EVERYONE,
+    Action.RATE_LORA: _EVERYONE,
+    Action.EDIT_LORA: frozenset({Role.PRODUCT, Role.OPERATIONS, Role.ADMIN}),
+    Action.ARCHIVE_LORA: frozenset({Role.PRODUCT, Role.OPERATIONS, Role.ADMIN}),
+    Action.MODERATE_LORA: frozenset({Role.OPERATIONS, Role.ADMIN}),
 }
+# What customers may do in their own name, by their own token; they have no roles.
+CUSTOMERS_MAY = frozenset({Action.BROWSE_LORAS, Action.LAUNCH_TRAINING})
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,9 @@ class Actor:
     source: Literal["page", "api", "command", "job"]
 
     def may(self, action: Action) -> bool:
-        """Whether one of the actor's roles allows `action`."""
+        """Whether one of the actor's roles allows `action`, or every customer may do it."""
+        if self.kind == "customer":
+            return action in CUSTOMERS_MAY
         return bool(self.roles & PERMISSIONS[action])
 
 

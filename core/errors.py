@@ -79,6 +79,17 @@ class Busy(StudioOpsError):
         self.retry_after = retry_after
 
 
+class TooManyRequests(StudioOpsError):
+    """The caller asks too often; `retry_after` is the seconds to wait."""
+
+    code = "rate_limited"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class LocalStackError(StudioOpsError):
     """The one-command stack cannot start; the text says why and what to do."""
 

@@ -64,6 +64,7 @@ class Settings(BaseModel):
     data_dir: Path = Field(default=Path(".data"), validation_alias="STUDIO_OPS_DATA_DIR")
     ops_api_key: SecretStr = SecretStr("")
     supabase_jwt_secret: SecretStr | None = None
+    supabase_jwks_url: str = ""
     storage_backend: Literal["local", "supabase", "r2"] = "local"
     supabase_url: str = ""
     supabase_service_role_key: SecretStr | None = None
@@ -186,6 +187,23 @@ class Settings(BaseModel):
             raise ValueError("IMAGE_PROXY_URL must begin with https:// and name no port")
         if self.local_stack and host not in LOOPBACK:
             raise ValueError("IMAGE_PROXY_URL must point at this machine in the local profile; unset it")
+        return self
+
+    @model_validator(mode="after")
+    def _jwks_is_a_url(self) -> Self:
+        if not self.supabase_jwks_url:
+            return self
+        parts = urlsplit(self.supabase_jwks_url)
+        on_loopback = parts.hostname in LOOPBACK
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+            raise ValueError(
+                "SUPABASE_JWKS_URL must be a URL such as"
+                " https://PROJECT.supabase.co/auth/v1/.well-known/jwks.json"
+            )
+        if parts.scheme == "http" and not on_loopback:
+            raise ValueError("SUPABASE_JWKS_URL must begin with https://; tokens are judged by what it says")
+        if self.local_stack and not on_loopback:
+            raise ValueError("SUPABASE_JWKS_URL must point at this machine in the local profile; unset it")
         return self
 
     def _check_storage_url(self, name: str) -> None:

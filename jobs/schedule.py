@@ -12,8 +12,10 @@ from jobs import (
     draw_training_images,
     follow_trainings,
     heal,
+    library,
     poll,
     prove_totals,
+    prove_weights,
     prune,
     publish_samples,
     rollups,
@@ -54,6 +56,8 @@ JOBS: dict[str, Scheduled] = {
         Scheduled("prove_totals", timedelta(days=1), prove_totals.run, queue="long"),
         Scheduled("prune", timedelta(hours=1), prune.run, queue="long"),
         Scheduled("storage_usage", timedelta(hours=1), storage_usage.run, queue="long"),
+        Scheduled("library", timedelta(hours=1), library.run, queue="long"),
+        Scheduled("prove_weights", timedelta(minutes=5), prove_weights.run, queue="long"),
     )
 }
 

@@ -90,6 +90,15 @@ PAGES: tuple[PageEntry, ...] = (
         roles=EVERYONE,
     ),
     PageEntry(
+        section="Train",
+        title="LoRA library",
+        icon="photo_library",
+        url_path="lora_library",
+        file="lora_library.py",
+        question="Is there one for this character already, and is it any good?",
+        roles=EVERYONE,
+    ),
+    PageEntry(
         section="Practise",
         title="Rehearsal",
         icon="theater_comedy",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,8 @@ class Kind(StrEnum):
     SUCCESS_RATE = "success_rate"
     STUCK = "stuck"
     UNEQUAL_TOTALS = "unequal_totals"
+    WRONG_WEIGHTS = "wrong_weights"
+    DEAR_LIBRARY = "dear_library"
 
 
 class Severity(StrEnum):
@@ -61,6 +64,19 @@ class Facts:
     storage: tuple[Group, ...]
     delivered: int
     finished: int
+
+
+@dataclass(frozen=True)
+class LibraryFacts:
+    """What is known of the library of LoRAs: wrong weights, of them `missing` ones, and the first one's name;
+    what all of it and what of it is idle costs a month, in USD."""
+
+    wrong: Group
+    missing: int
+    name: str
+    monthly_usd: Decimal
+    idle_loras: int
+    idle_usd: Decimal
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """When something is wrong enough to say so: pure decisions over facts and the time."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from core.alerts.models import Cause, Facts, Group, Kind, Severity
+from core.alerts.models import Cause, Facts, Group, Kind, LibraryFacts, Severity
 from core.budget.proof import Difference
+from core.loras.policy import DEAR_LIBRARY
 from core.work import runs
 
 # A result that is finished and not here is spoken of when KIE will delete it within this time.
@@ -25,6 +27,7 @@ OF_DELIVERIES = (
     Kind.STUCK,
 )
 OF_TOTALS = (Kind.UNEQUAL_TOTALS,)
+OF_LIBRARY = (Kind.WRONG_WEIGHTS, Kind.DEAR_LIBRARY)
 OF_MACHINERY = {"clock": Kind.DEAD_CLOCK, "worker": Kind.DEAD_WORKER}
 # An acknowledged alert of these kinds is closed for good: nothing will undo what it tells of.
 CLOSED_BY_ACKNOWLEDGING = frozenset({Kind.LOST_RESULTS})
@@ -71,6 +74,23 @@ def of_totals(found: Sequence[Difference]) -> tuple[Cause, ...]:
         )
         for one in found
     )
+
+
+def of_library(facts: LibraryFacts) -> tuple[Cause, ...]:
+    """What is wrong with the library of LoRAs, worst first."""
+    found = []
+    if facts.wrong.count:
+        cause = _cause(Kind.WRONG_WEIGHTS, Severity.CRITICAL, facts.wrong, "since")
+        more = {"missing": facts.missing, "name": facts.name}
+        found.append(replace(cause, evidence={**cause.evidence, **more}))
+    if facts.monthly_usd > DEAR_LIBRARY:
+        evidence = {
+            "monthly_usd": str(facts.monthly_usd),
+            "idle_loras": facts.idle_loras,
+            "idle_usd": str(facts.idle_usd),
+        }
+        found.append(Cause(Kind.DEAR_LIBRARY, Severity.WARNING, evidence=evidence))
+    return tuple(found)
 
 
 def of_machinery(

@@ -10,7 +10,9 @@ from sqlalchemy import Connection, RowMapping
 
 from core import queries
 from core.alerts import policy
-from core.alerts.models import Alert, Cause, Facts, Group, Kind, Severity
+from core.alerts.models import Alert, Cause, Facts, Group, Kind, LibraryFacts, Severity
+from core.budget import prices
+from core.loras.policy import monthly_cost
 from core.providers import kie_models
 
 SQL = queries.load("alerts")
@@ -37,6 +39,21 @@ def facts(connection: Connection, now: datetime) -> Facts:
         storage=tuple(_group(row) for row in SQL["storage_refusing"].all(connection, named=NAMED)),
         delivered=rate["delivered"],
         finished=rate["finished"],
+    )
+
+
+def library_facts(connection: Connection, now: datetime) -> LibraryFacts:
+    """What is known of the library of LoRAs now, as its jobs have found and counted it."""
+    wrong = SQL["wrong_weights"].one(connection, named=NAMED)
+    held = SQL["library_totals"].first(connection)
+    price = prices.current(connection, "storage", "library", now).unit_usd
+    return LibraryFacts(
+        wrong=_group(wrong),
+        missing=wrong["missing"],
+        name=wrong["name"],
+        monthly_usd=monthly_cost(held["bytes"] if held else 0, price),
+        idle_loras=held["idle_loras"] if held else 0,
+        idle_usd=monthly_cost(held["idle_bytes"] if held else 0, price),
     )
 
 

@@ -7,7 +7,7 @@ from core import access, audit, database
 from core.access import Action, Actor
 from core.alerts import policy
 from core.alerts.models import Alert
-from core.alerts.repository import SQL, facts, record, to_alert
+from core.alerts.repository import SQL, facts, library_facts, record, to_alert
 from core.budget import proof
 from core.errors import Conflict, InvalidInput
 from core.work import runs
@@ -29,6 +29,14 @@ def watch_totals(now: datetime) -> int:
         causes = policy.of_totals(proof.differences(connection))
     with database.statement() as connection:
         return record(connection, policy.OF_TOTALS, causes, now)
+
+
+def watch_library(now: datetime) -> int:
+    """The same for the library of LoRAs: its weights, and what they cost."""
+    with database.reading() as connection:
+        causes = policy.of_library(library_facts(connection, now))
+    with database.statement() as connection:
+        return record(connection, policy.OF_LIBRARY, causes, now)
 
 
 def watch_machinery(observer_since: datetime, now: datetime) -> int:

@@ -165,6 +165,11 @@ def check_ready(connection: Connection, draft_id: UUID, bounds: Bounds, *, fille
     return found
 
 
+def problems_of(connection: Connection, draft_id: UUID, bounds: Bounds | None) -> tuple[str, ...]:
+    """What stands in the way of a launch with the draft's images, a sentence each."""
+    return sheet_of(connection, draft_id, bounds).problems
+
+
 def sheet_of(
     connection: Connection, draft_id: UUID, bounds: Bounds | None = None, *, with_thumbnails: bool = False
 ) -> Sheet:

@@ -138,6 +138,7 @@ def _record(run: Run, stored: _Stored, tools: Tools) -> None:
             url=_address(stored.path, tools),
             bytes=stored.bytes,
             sha256=stored.sha256,
+            base_model=stored.base,
             now=tools.clock(),
         )
         say(connection, run, tools.clock(), f"weights stored: {stored.bytes:,} bytes, sha256 {stored.sha256}")

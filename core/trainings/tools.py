@@ -14,6 +14,7 @@ from uuid import UUID
 
 from core import database, queries, settings
 from core.errors import SettingsError
+from core.loras.models import WEIGHTS_BUCKET
 from core.providers import fal_images, fetch, hugging_face, registry, training_registry
 from core.providers.contract import GenerationProvider
 from core.providers.fal_images import FalImages
@@ -26,7 +27,7 @@ from core.trainings import dataset_tools
 from core.trainings.dataset_tools import DatasetTools
 
 _SQL = queries.load("trainings")
-WEIGHTS = "lora-models"
+WEIGHTS = WEIGHTS_BUCKET
 PICTURES = "lora-validation"
 # A provider may begin to fetch what it was given hours after it took the request.
 LINKS_LAST = timedelta(hours=24)

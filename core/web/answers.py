@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core import log
-from core.errors import Busy, InvalidInput, NotFound, StudioOpsError
+from core.errors import Busy, InvalidInput, NotFound, StudioOpsError, TooManyRequests
 
 MAX_BODY = 1024 * 1024
 # A body has to arrive within this time, however it is cut into pieces. Seconds.
@@ -22,6 +22,7 @@ BODY_WITHIN_S = 20.0
 
 _log = log.get(__name__)
 _CODES = {
+    400: "invalid_input",
     401: "not_signed_in",
     403: "not_allowed",
     404: "not_found",
@@ -66,7 +67,9 @@ def install(app: FastAPI) -> None:
         if fault.http_status >= 500:
             _log.error("api.failed", code=fault.code, message=fault.message)
         more = {"field": fault.field} if isinstance(fault, InvalidInput) else {}
-        headers = {"Retry-After": str(fault.retry_after)} if isinstance(fault, Busy) else None
+        headers = (
+            {"Retry-After": str(fault.retry_after)} if isinstance(fault, Busy | TooManyRequests) else None
+        )
         return error(fault.http_status, fault.code, fault.message, headers, **more)
 
     @app.exception_handler(RequestValidationError)
@@ -95,13 +98,20 @@ def install(app: FastAPI) -> None:
 class RequestGuard:
     """Gives every request an id, limits its body, and sets the headers that every answer carries.
 
-    `max_body` is in bytes, `body_within_s` the seconds that the whole body may take.
+    `max_body` is in bytes, `body_within_s` the seconds that the whole body may take; `larger` has both for
+    paths where files are sent.
     """
 
-    def __init__(self, app: ASGIApp, max_body: int = MAX_BODY, body_within_s: float = BODY_WITHIN_S) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_body: int = MAX_BODY,
+        body_within_s: float = BODY_WITHIN_S,
+        larger: Mapping[str, tuple[int, float]] | None = None,
+    ) -> None:
         self._app = app
-        self._max = max_body
-        self._within_s = body_within_s
+        self._usual = (max_body, body_within_s)
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -117,12 +127,14 @@ class RequestGuard:
                 headers["referrer-policy"] = "no-referrer"
             await send(message)
 
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        most, within_s = self._larger.get(path, self._usual)
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._max:
-            refusal = error(413, "too_large", f"The body is larger than {self._max // 1024} KB.")
+        if not length.isdigit() or int(length) > most:
+            refusal = error(413, "too_large", f"The body is larger than {most // 1024:,} KB.")
             await refusal(scope, receive, send_with_headers)
             return
-        await self._app(scope, _Body(receive, self._max, self._within_s), send_with_headers)
+        await self._app(scope, _Body(receive, most, within_s), send_with_headers)
 
 
 class _Body:
@@ -156,7 +168,7 @@ class _Body:
             ) from None
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._most:
-            raise HTTPException(413, f"The body is larger than {self._most // 1024} KB.")
+            raise HTTPException(413, f"The body is larger than {self._most // 1024:,} KB.")
         self._complete = not message.get("more_body", False)
         return message
 

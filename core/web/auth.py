@@ -3,28 +3,50 @@
 import hashlib
 import hmac
 from typing import Annotated, Any
+from uuid import UUID
 
 import jwt
+from anyio import to_thread
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from core import access, settings
 from core.access import Actor
-from core.errors import NotSignedIn
+from core.errors import NotAllowed, NotSignedIn
 from core.settings import Settings
+from core.web import jwks
 
 _MAX_TOKEN = 8_192
-# They describe the two headers in the API's document; actor_of reads and refuses.
+# They describe the headers in the API's document; actor_of reads and refuses.
 _BEARER = HTTPBearer(
     scheme_name="bearer", description="An API key, or a customer's token of Supabase's", auto_error=False
 )
 _KEY = APIKeyHeader(name="X-API-Key", scheme_name="key", description="An API key", auto_error=False)
+_USER = HTTPBearer(scheme_name="user", description="A customer's token of Supabase's", auto_error=False)
 
 
 async def caller(
     request: Request, _bearer: Annotated[Any, Security(_BEARER)], _key: Annotated[Any, Security(_KEY)]
 ) -> Actor:
-    """`actor_of` for routes; it waits for nothing, so it takes no thread."""
+    """`actor_of` for routes; it takes a thread only where published keys may have to be fetched."""
+    return await _actor_of(request)
+
+
+async def customer(request: Request, _user: Annotated[Any, Security(_USER)]) -> Actor:
+    """The customer who calls, by their own token alone. NotAllowed for an API key."""
+    actor = await _actor_of(request)
+    if actor.kind != "customer":
+        raise NotAllowed("This is for a user's own token; an API key belongs to no user. Send the user's.")
+    try:
+        UUID(actor.id)
+    except ValueError:
+        raise NotSignedIn("The token names no user of ours.") from None
+    return actor
+
+
+async def _actor_of(request: Request) -> Actor:
+    if settings.current().supabase_jwks_url:
+        return await to_thread.run_sync(actor_of, request)
     return actor_of(request)
 
 
@@ -48,13 +70,15 @@ def _by_key(given: str, current: Settings) -> Actor | None:
 
 def _by_token(given: str, current: Settings) -> Actor:
     """A customer of Supabase's, by the signature, audience and expiry of their token."""
-    if current.supabase_jwt_secret is None or given.count(".") != 2:
+    known = current.supabase_jwt_secret is not None or bool(current.supabase_jwks_url)
+    if not known or given.count(".") != 2:
         raise NotSignedIn("That API key is not known. Check OPS_API_KEY.")
     try:
+        key, algorithm = _key_for(jwt.get_unverified_header(given), current)
         claims = jwt.decode(
             given,
-            current.supabase_jwt_secret.get_secret_value(),
-            algorithms=["HS256"],
+            key,
+            algorithms=[algorithm],
             audience="authenticated",
             options={"require": ["exp", "sub"]},
         )
@@ -63,3 +87,15 @@ def _by_token(given: str, current: Settings) -> Actor:
     except jwt.InvalidTokenError:
         raise NotSignedIn("The token is not valid.") from None
     return Actor("customer", str(claims["sub"]), str(claims["sub"]), frozenset(), "api")
+
+
+def _key_for(header: dict[str, Any], current: Settings) -> tuple[Any, str]:
+    """What a token of this header is checked by: the shared secret, or a published key of that algorithm."""
+    algorithm, key_id = header.get("alg"), header.get("kid")
+    if algorithm == "HS256" and current.supabase_jwt_secret is not None:
+        return current.supabase_jwt_secret.get_secret_value(), "HS256"
+    if current.supabase_jwks_url and algorithm in jwks.ALGORITHMS and isinstance(key_id, str):
+        key = jwks.published(current.supabase_jwks_url).key(key_id)
+        if key.algorithm_name == algorithm:
+            return key, str(algorithm)
+    raise jwt.InvalidAlgorithmError

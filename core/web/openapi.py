@@ -1,5 +1,6 @@
 """The API's document: what FastAPI cannot know by itself, and without what it wrongly supposes."""
 
+import json
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -8,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
-from core.errors import Busy
+from core.errors import Busy, TooManyRequests
 
 # The names of the security schemes in auth; an empty one beside them means that none is needed.
 SCHEMES: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
@@ -96,10 +97,11 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorAnswer, "description": HTTPStatus(status).phrase} for status in statuses
     }
-    if Busy.http_status in found:
-        found[Busy.http_status]["headers"] = {
-            "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}
-        }
+    for status in (Busy.http_status, TooManyRequests.http_status):
+        if status in found:
+            found[status]["headers"] = {
+                "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}
+            }
     return found
 
 
@@ -121,7 +123,9 @@ def install(app: FastAPI) -> None:
             found["paths"][WEIGHTS_PATH] = _with_refusals(WEIGHTS, (401, 404, 408, 413, 502))
             for operations in found["paths"].values():
                 for operation in operations.values():
-                    operation["responses"].pop("422", None)
+                    schema = json.dumps(operation["responses"].get("422", ""))
+                    if "HTTPValidationError" in schema:
+                        del operation["responses"]["422"]
             for unused in ("HTTPValidationError", "ValidationError"):
                 found["components"]["schemas"].pop(unused, None)
             app.openapi_schema = found

@@ -5,7 +5,19 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from core.version import VERSION
-from core.web import answers, export, files, health, image_proxy, kie, metrics, openapi, webhooks
+from core.web import (
+    answers,
+    export,
+    files,
+    health,
+    image_proxy,
+    kie,
+    lora_events,
+    lora_models,
+    metrics,
+    openapi,
+    webhooks,
+)
 from core.web.headers import LocalHosts, SecurityHeaders
 
 api = FastAPI(
@@ -15,7 +27,10 @@ api = FastAPI(
     docs_url=None,
     redoc_url=None,
     redirect_slashes=False,
-    middleware=[Middleware(answers.RequestGuard)],
+    # Images of trainings come as files.
+    middleware=[
+        Middleware(answers.RequestGuard, larger={lora_models.router.prefix: (64 * 1024 * 1024, 120.0)})
+    ],
 )
 answers.install(api)
 api.include_router(health.router)
@@ -23,6 +38,8 @@ api.include_router(kie.router)
 api.include_router(export.router)
 api.include_router(image_proxy.router)
 api.include_router(webhooks.router)
+api.include_router(lora_models.router)
+api.include_router(lora_events.router)
 
 openapi.install(api)
 

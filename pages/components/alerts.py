@@ -53,6 +53,18 @@ def _totals(alert: Alert) -> str:
     return f"The budget's total is not the sum of its lines: {pair('settled')}, {pair('reserved')}"
 
 
+def _weights(alert: Alert) -> str:
+    missing = int(alert.evidence.get("missing", 0))
+    if alert.count == 1:
+        how = "missing" if missing else "not what they were"
+        return f"The weights of “{alert.evidence.get('name', '')}” are {how}"
+    return f"The weights of {formats.count(alert.count)} LoRAs are wrong, {formats.count(missing)} missing"
+
+
+def _usd(alert: Alert, name: str) -> str:
+    return formats.money(Decimal(str(alert.evidence.get(name, "0"))).quantize(Decimal("0.01")))
+
+
 TOLD: dict[Kind, Told] = {
     Kind.LOST_RESULTS: Told(
         "delete_history",
@@ -109,7 +121,23 @@ TOLD: dict[Kind, Told] = {
         "Launches are allowed by the total, the first of each pair; the lines are what was paid. Set it right"
         " as the README says under “A total differs from its lines”; the next proof then closes this.",
     ),
+    Kind.WRONG_WEIGHTS: Told(
+        "broken_image",
+        "bad",
+        _weights,
+        "Put the file back from a copy (Hugging Face, if it was published; a backup), or train it anew, and"
+        " archive this one until then. The proof looks again by itself.",
+    ),
+    Kind.DEAR_LIBRARY: Told(
+        "savings",
+        "attention",
+        lambda alert: f"The LoRA library costs {_usd(alert, 'monthly_usd')} a month",
+        "That is more than $100. Archive what nobody has used for half a year, the least used first, and move"
+        " the archived files to a cheaper storage.",
+    ),
 }
+# Kinds that are seen to in the library of LoRAs, with the filter that shows what they are about.
+IN_LIBRARY = {Kind.WRONG_WEIGHTS: {"sort": "Newest"}, Kind.DEAR_LIBRARY: {"sort": "Least used"}}
 
 
 def detail_html(alert: Alert, now: datetime, zone: tzinfo) -> str:

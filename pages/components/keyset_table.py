@@ -14,7 +14,9 @@ import streamlit as st
 
 from pages.components import formats, look
 
-Place = tuple[datetime, UUID]
+# Where a view's page goes on; each view has its own kind.
+Place = Any
+OLDER = ("Newer", "Older")
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,13 @@ def _grid(key: str) -> str:
 
 
 def show(
-    key: str, fresh: Slice, columns: Mapping[str, Any], clock: Callable[[datetime], str]
+    key: str,
+    fresh: Slice,
+    columns: Mapping[str, Any],
+    clock: Callable[[datetime], str],
+    turns: tuple[str, str] = OLDER,
 ) -> tuple[Selected, ...]:
-    """The table and its turning; `clock` says a time. Returns what is selected."""
+    """The table and its turning; what is selected. `clock` says a time, `turns` the way back and on."""
     picked = selected(key)
     shown: Slice = st.session_state[f"{key}-held"] if picked else fresh
     if not picked:
@@ -102,11 +108,18 @@ def show(
         height="content",
         row_height=34,
     )
-    _foot(key, shown, picked, clock)
+    foot(key, shown, picked, clock, turns)
     return picked
 
 
-def _foot(key: str, shown: Slice, picked: Sequence[Selected], clock: Callable[[datetime], str]) -> None:
+def foot(
+    key: str,
+    shown: Slice,
+    picked: Sequence[Selected],
+    clock: Callable[[datetime], str],
+    turns: tuple[str, str] = OLDER,
+) -> None:
+    """What is selected, and the turning of pages; for whatever shows the rows."""
     starts: list[Place] = st.session_state.get(f"{key}-starts", [])
     with st.container(horizontal=True, vertical_alignment="center"):
         if picked:
@@ -117,7 +130,7 @@ def _foot(key: str, shown: Slice, picked: Sequence[Selected], clock: Callable[[d
             )
         if starts:
             st.button(
-                "Newer",
+                turns[0],
                 icon=":material/arrow_back:",
                 on_click=_turn_to,
                 args=(key, starts[:-1]),
@@ -125,7 +138,7 @@ def _foot(key: str, shown: Slice, picked: Sequence[Selected], clock: Callable[[d
             )
         if shown.next_before is not None:
             st.button(
-                "Older",
+                turns[1],
                 icon=":material/arrow_forward:",
                 icon_position="right",
                 on_click=_turn_to,

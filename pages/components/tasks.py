@@ -63,6 +63,18 @@ def gather(actor: Actor, now: datetime, zone: tzinfo) -> Sequence[Task]:
 
 def _of_alert(actor: Actor, alert: Alert, now: datetime, zone: tzinfo) -> Task:
     told = alerts.TOLD[alert.kind]
+    if alert.kind in alerts.IN_LIBRARY:
+        one = alert.ids[0] if len(alert.ids) == 1 else ""
+        return Task(
+            tone=told.tone,
+            icon=told.icon,
+            headline=told.headline(alert),
+            detail_html=alerts.detail_html(alert, now, zone),
+            button="Open",
+            page="lora_library.py",
+            query={"lora": one} if one else alerts.IN_LIBRARY[alert.kind],
+            alert=alert,
+        )
     # It names a few of its rows. When those are all, they are opened, where no filter shows just those.
     all_named = len(alert.ids) == alert.count and actor.may(Action.DEBUG_GENERATION)
     named = ",".join(alert.ids) if all_named and (alert.count == 1 or not told.exact) else ""

@@ -10,7 +10,10 @@ from uuid import UUID
 import streamlit as st
 
 from core import settings
+from core.access import Actor
+from core.loras.models import Lora
 from core.providers.training import Bounds
+from core.trainings import detail as run_detail
 from core.trainings import launch_rules, tools
 from core.trainings.models import Launch, Run
 from core.trainings.views import TrainerChoice
@@ -39,6 +42,16 @@ def address_of(draft_id: UUID, run: Run) -> dict[str, str]:
         PUBLISH: "true" if run.publish else "",
     }
     return {name: str(value) for name, value in known.items() if value != ""}
+
+
+def version_address(actor: Actor, draft_id: UUID, lora: Lora, run_id: UUID | None) -> dict[str, str]:
+    """The same for a new version of a LoRA, whose run may be another system's."""
+    name = f"{lora.name} 2"[-launch_rules.MAX_NAME :]
+    if run_id is not None:
+        run = run_detail.of_run(actor, run_id, tools.current()).run
+        return {**address_of(draft_id, run), NAME: name, ABOUT: lora.description or ""}
+    known = {NAME: name, TRIGGER: lora.trigger_word or "", ABOUT: lora.description or ""}
+    return {"draft": str(draft_id), **{key: value for key, value in known.items() if value}}
 
 
 def chosen_trainer(choices: Sequence[TrainerChoice]) -> TrainerChoice | None:

@@ -89,3 +89,16 @@ WHERE resolved_at < :before
 -- Open alerts that nobody has acknowledged, worst first.
 SELECT * FROM alerts WHERE resolved_at IS NULL AND acknowledged_at IS NULL
 ORDER BY severity = 'critical' DESC, opened_at LIMIT :limit;
+
+-- name: wrong_weights
+-- LoRAs whose weights are not there, or are not what they were: how many, the first ones, since when.
+SELECT count(*)::int AS count, (array_agg(id ORDER BY since))[1: CAST(:named AS int)] AS ids, min(since) AS at,
+       coalesce((array_agg(name ORDER BY since))[1], '') AS name,
+       count(*) FILTER (WHERE state = 'missing')::int AS missing
+FROM (SELECT p.lora_model_id AS id, p.since, p.state, l.name
+      FROM lora_weight_proofs p JOIN lora_models l ON l.id = p.lora_model_id
+      WHERE p.state <> 'good' ORDER BY p.since LIMIT 10000) w;
+
+-- name: library_totals
+-- How much the library of LoRAs holds, as counted last.
+SELECT loras, bytes, idle_loras, idle_bytes FROM lora_library_totals;

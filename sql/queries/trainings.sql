@@ -232,7 +232,8 @@ WHERE id = :id;
 -- name: store_weights
 -- Records a LoRA's weights; other systems read their address here.
 UPDATE lora_models
-SET storage_path = :path, storage_url = :url, file_size = :bytes, weights_sha256 = :sha256, updated_at = :now
+SET storage_path = :path, storage_url = :url, file_size = :bytes, weights_sha256 = :sha256,
+    base_model = coalesce(:base_model, base_model), updated_at = :now
 WHERE id = :lora_id;
 
 -- name: add_cost

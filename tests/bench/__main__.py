@@ -3,7 +3,10 @@
 import importlib
 import sys
 
-NAMES = ("move", "deliver", "callback", "poll", "health", "pages", "start", "zip", "trainings", "crash")
+NAMES = (
+    "move", "deliver", "callback", "poll", "health", "pages", "start", "zip", "trainings", "crash", "library",
+    "loras",
+)  # fmt: skip
 
 
 def main(argv: list[str]) -> int:

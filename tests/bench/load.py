@@ -30,10 +30,12 @@ _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
 @dataclass(frozen=True)
 class Post:
-    """One request: path with query, and body as text."""
+    """One request: path with query, body as text, and a user's token."""
 
     path: str
-    body: str
+    body: str = ""
+    method: str = "POST"
+    bearer: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,8 @@ class _Load:
 def _bytes(post: Post, port: int) -> bytes:
     body = post.body.encode()
     head = (
-        f"POST {post.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        f"{post.method} {post.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        f"{f'Authorization: Bearer {post.bearer}' + chr(13) + chr(10) if post.bearer else ''}"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

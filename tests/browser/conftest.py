@@ -22,6 +22,8 @@ from core.settings import ROOT
 from tests.conftest import free_port
 
 PATIENCE_S = 60.0
+# Signs the tokens of customers, who use the API beside the pages.
+JWT_SECRET = "jwt-secret-of-the-browser-tests-0123456789"
 # Chromium itself would call home; nothing here may.
 CHROMIUM = [
     "--no-sandbox",
@@ -101,7 +103,11 @@ def product() -> Iterator[Product]:
         port = free_port()
         environment = {
             name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}
-        } | {"STUDIO_OPS_DATA_DIR": str(place / "data"), "STREAMLIT_SERVER_PORT": str(port)}
+        } | {
+            "STUDIO_OPS_DATA_DIR": str(place / "data"),
+            "STREAMLIT_SERVER_PORT": str(port),
+            "SUPABASE_JWT_SECRET": JWT_SECRET,
+        }
         said = place / "said.log"
         with said.open("wb") as output:
             web = subprocess.Popen(

@@ -20,6 +20,9 @@ OURS = (
     "delivery_rollup", "delivery_dirty_hours", "delivery_rollup_state", "budget_totals", "budget_limits",
     "prices", "training_images", "training_zips", "training_image_downloads", "training_drawings",
     "training_calls", "training_stages", "training_log", "training_events", "training_webhooks",
+    "lora_library", "lora_passages", "lora_vocabulary", "lora_ratings", "lora_reports",
+    "lora_standing", "lora_versions",
+    "lora_uses", "lora_uses_daily", "lora_weight_proofs", "lora_library_totals", "lora_requests",
 )  # fmt: skip
 ROWS = f"""
 INSERT INTO auth.users (id, email) VALUES ('{ADA}', 'ada@example.com'), ('{BO}', 'bo@example.com');
@@ -110,18 +113,70 @@ def test_a_user_sees_shared_loras_and_own_ones(url: str) -> None:
     ]
 
 
-def test_a_user_changes_own_loras_and_cannot_unhide_one(url: str) -> None:
+def test_a_user_changes_what_is_theirs_to_change_of_own_loras_alone(url: str) -> None:
     ada = as_ada(url)
-    query(ada, "UPDATE lora_models SET description = 'mine', hidden_at = NULL")
-    changed = "SELECT name FROM lora_models WHERE description = 'mine' ORDER BY name"
-    assert [row["name"] for row in query(url, changed)] == ["ada private", "ada shared"]
-    query(ada, f"INSERT INTO lora_models (user_id, name, training_status) VALUES ('{ADA}', 'new', 'pending')")
+    query(
+        ada, "UPDATE lora_models SET description = 'mine', tags = ARRAY[' Sea'], is_private = NOT is_private"
+    )
+    changed = "SELECT name, tags, is_private FROM lora_models WHERE description = 'mine' ORDER BY name"
+    assert [(row["name"], row["tags"], row["is_private"]) for row in query(url, changed)] == [
+        ("ada private", ["sea"], False),
+        ("ada shared", ["sea"], True),
+    ]
+    query(ada, "UPDATE lora_models SET name = 'ada renamed' WHERE name = 'ada shared'")
+    listed = query(url, "SELECT name_key FROM lora_library WHERE NOT is_listed ORDER BY 1")
+    assert [row["name_key"] for row in listed] == ["ada hidden", "ada renamed", "bo hidden", "bo private"]
+
+
+CLOSED = {
+    "hidden_at": "NULL", "archived_at": "now()", "user_id": f"'{BO}'", "usage_count": "9", "file_size": "1",
+    "storage_path": "'x'", "storage_url": "'x'", "training_status": "'failed'", "training_cost": "0",
+    "id": "id", "validation_passed": "true",
+    "creator_name": "'x'", "creator_key": "'staff:x'", "weights_sha256": "'x'",
+    "huggingface_url": "'x'", "created_at": "now()", "base_model": "'x'", "counted_at": "NULL",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("column", CLOSED)
+def test_a_user_changes_nothing_else_of_a_lora(url: str, column: str) -> None:
+    for login in (as_ada(url), as_user(url, "rls_visitor")):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
+            query(login, f"UPDATE lora_models SET {column} = {CLOSED[column]}")
+    query(as_user(url, "rls_app"), f"UPDATE lora_models SET {column} = {column}")
+
+
+def test_a_user_enters_an_own_lora_and_never_says_where_its_file_lies(url: str) -> None:
+    ada = as_ada(url)
+    insert = "INSERT INTO lora_models (user_id, name, training_status{}) VALUES ('{}', 'new', 'pending'{})"
+    query(ada, insert.format("", ADA, ""))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+        query(ada, insert.format("", BO, ""))
+    for column in ("storage_path", "usage_count", "hidden_at", "creator_key", "weights_sha256"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
+            query(ada, insert.format(f", {column}", ADA, ", NULL"))
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        query(
-            ada, f"INSERT INTO lora_models (user_id, name, training_status) VALUES ('{BO}', 'n', 'pending')"
-        )
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        query(ada, f"UPDATE lora_models SET user_id = '{BO}' WHERE name = 'ada shared'")
+        query(as_user(url, "rls_visitor"), insert.format("", ADA, ""))
+
+
+def test_nobody_deletes_a_lora(url: str) -> None:
+    for login in (as_ada(url), as_user(url, "rls_visitor")):
+        for statement in ("DELETE FROM lora_models", "TRUNCATE lora_models"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
+                query(login, statement)
+    with pytest.raises(psycopg.errors.RestrictViolation, match="Archive it instead"):
+        query(as_user(url, "rls_app"), "DELETE FROM lora_models")
+
+
+def test_two_users_see_what_the_other_shares(url: str) -> None:
+    bo = f"{as_user(url, 'rls_user')}?options={quote(f'-c request.jwt.claim.sub={BO}')}"
+    assert names(bo, "lora_models", "name") == ["ada shared", "bo hidden", "bo private", "bo shared"]
+    query(as_ada(url), "UPDATE lora_models SET is_private = true WHERE name = 'ada shared'")
+    assert names(bo, "lora_models", "name") == ["bo hidden", "bo private", "bo shared"]
+    query(bo, "UPDATE lora_models SET description = 'bo was here'")
+    found = query(
+        url, "SELECT count(*) AS n FROM lora_models WHERE description = 'bo was here' AND name LIKE 'ada%'"
+    )
+    assert found == [{"n": 0}]
 
 
 def test_a_user_sees_own_runs_limits_and_jobs_and_no_costs(url: str) -> None:

@@ -15,12 +15,14 @@ from starlette.applications import Starlette
 from core import settings
 from core.deliveries import tools
 from core.trainings import tools as training_tools
-from core.web import files
+from core.web import files, lora_models
 from core.web.routes import ROUTES
 from jobs.__main__ import main
 from tests.conftest import CALLBACK_SECRET, SANDBOX_KEY, Sandbox, free_port
 from tests.database.shared import shared_database
+from tests.journeys.lora_users import ADA, BO
 from tests.journeys.training_world import Trainings
+from tests.journeys.users import JWT_SECRET, customer, token
 from tests.journeys.world import Said, World, until
 
 OPS_KEY = "ops-key-of-the-tests"
@@ -165,3 +167,32 @@ def command(world: World, capsys: pytest.CaptureFixture[str]) -> Iterator[Callab
     yield run
     root.handlers, root.level = handlers, level
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def api(trainings: Trainings, configure: Callable[..., None]) -> World:
+    """The product with users' tokens, no LoRA in sight, and nobody's pace used up."""
+    configure(SUPABASE_JWT_SECRET=JWT_SECRET)
+    for pace in (lora_models.READS, lora_models.CREATES):
+        pace.forget()
+    world = trainings.world
+    world.sql("UPDATE lora_models SET is_private = true, user_id = NULL")
+    world.sql("DELETE FROM lora_requests")
+    world.sql(
+        "INSERT INTO auth.users (id, email) VALUES (%s, 'ada@x.de'), (%s, 'bo@x.de') ON CONFLICT DO NOTHING",
+        ADA,
+        BO,
+    )
+    return world
+
+
+@pytest.fixture
+def ada(api: World) -> Iterator[httpx.Client]:
+    with customer(api, token(ADA)) as client:
+        yield client
+
+
+@pytest.fixture
+def bo(api: World) -> Iterator[httpx.Client]:
+    with customer(api, token(BO)) as client:
+        yield client

@@ -12,9 +12,9 @@ import pytest
 
 from core.work import runs
 from tests.journeys.conftest import OPS_KEY
+from tests.journeys.users import JWT_SECRET, caller, customer, is_error, token
 from tests.journeys.world import World
 
-JWT_SECRET = "jwt-secret-of-the-tests-0123456789abcdef"
 CREATE = {"model": "flux-2/pro-text-to-image", "input": {"prompt": "a lighthouse"}}
 
 Call = Callable[[httpx.Client], httpx.Response]
@@ -27,29 +27,6 @@ CALLS: dict[str, Call] = {
     "metrics": lambda web: web.get("/metrics"),
     "image proxy": lambda web: web.get("/api/image-proxy", params={"url": "https://example.com/a.jpg"}),
 }
-
-
-def token(subject: str, secret: str = JWT_SECRET, **claims: Any) -> str:
-    given = {"sub": subject, "aud": "authenticated", "exp": time.time() + 600, "role": "authenticated"}
-    given.update(claims)
-    return jwt.encode({name: value for name, value in given.items() if value is not None}, secret, "HS256")
-
-
-def caller(world: World, **headers: str) -> httpx.Client:
-    return httpx.Client(base_url=world.environment["PUBLIC_BASE_URL"], headers=headers, timeout=30)
-
-
-def customer(world: World, bearer: str) -> httpx.Client:
-    return caller(world, Authorization=f"Bearer {bearer}")
-
-
-def is_error(answer: httpx.Response, status: int, code: str) -> bool:
-    """Whether the answer is an error of the one shape."""
-    error = answer.json()["error"]
-    assert set(error) >= {"code", "message", "request_id"}, answer.text
-    assert error["message"]
-    assert error["request_id"] == answer.headers["x-request-id"]
-    return (answer.status_code, error["code"]) == (status, code)
 
 
 NOBODY: list[tuple[str, dict[str, str]]] = [
@@ -204,6 +181,10 @@ def test_the_api_describes_itself(world: World) -> None:
         "/replicate/webhook",
         "/trainings/{call_id}/progress",
         "/trainings/{call_id}/weights",
+        "/v1/lora-models",
+        "/v1/lora-models/{lora_id}",
+        "/v1/lora-models/{lora_id}/status",
+        "/v1/lora-models/{lora_id}/events",
     }
     assert described["servers"] == [{"url": "/api"}]
 

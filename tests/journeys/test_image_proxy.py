@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from core.web import image_proxy
-from tests.journeys.test_access import JWT_SECRET, customer, is_error, token
+from tests.journeys.users import JWT_SECRET, customer, is_error, token
 from tests.journeys.world import World, until
 from tests.unit.image_host import ImageHost, image_host
 from tests.unit.photographs import encoded, jpeg, photograph

@@ -16,6 +16,11 @@ MAY = {
     Action.ACKNOWLEDGE_ALERT: {"support", "operations", "admin"},
     Action.LAUNCH_TRAINING: {"product", "operations", "admin"},
     Action.STEER_TRAINING: {"product", "operations", "admin"},
+    Action.BROWSE_LORAS: {"viewer", "support", "product", "operations", "admin"},
+    Action.RATE_LORA: {"viewer", "support", "product", "operations", "admin"},
+    Action.EDIT_LORA: {"product", "operations", "admin"},
+    Action.ARCHIVE_LORA: {"product", "operations", "admin"},
+    Action.MODERATE_LORA: {"operations", "admin"},
 }
 
 
@@ -43,11 +48,14 @@ def test_nobody_is_asked_to_sign_in(action: Action) -> None:
 
 @pytest.mark.parametrize("action", Action)
 def test_without_a_role_nothing_is_allowed(action: Action) -> None:
-    customer = Actor("customer", "u1", "u1", frozenset(), "api")
-    with pytest.raises(NotAllowed):
-        access.check(customer, action)
     with pytest.raises(NotAllowed):
         access.check(person(), action)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_customer_may_look_at_loras_and_train_one(action: Action) -> None:
+    customer = Actor("customer", "u1", "u1", frozenset(), "api")
+    assert customer.may(action) is (action in {Action.BROWSE_LORAS, Action.LAUNCH_TRAINING})
 
 
 def test_two_roles_allow_what_either_does() -> None:

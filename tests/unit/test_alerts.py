@@ -99,7 +99,7 @@ def test_who_is_missed(
 
 
 def test_every_kind_is_found_by_somebody_and_told() -> None:
-    found = {*policy.OF_DELIVERIES, *policy.OF_TOTALS, *policy.OF_MACHINERY.values()}
+    found = {*policy.OF_DELIVERIES, *policy.OF_LIBRARY, *policy.OF_TOTALS, *policy.OF_MACHINERY.values()}
     assert found == set(Kind) == set(alerts.TOLD)
     assert set(policy.OF_MACHINERY) == set(runs.ROLES)
 

@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("core.diagnosis", "core.rehearsal"),
     ("core.alerts",),
     ("core.deliveries", "core.trainings"),
+    ("core.loras",),
     ("core.budget",),
     ("core.upgrade", "core.usage"),
     ("core.providers", "core.storage", "core.work", "core.audit", "core.access"),

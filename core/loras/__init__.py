@@ -1,0 +1,1 @@
+"""The library of LoRAs: found, shown, rated, moderated; never deleted."""

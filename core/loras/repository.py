@@ -1,0 +1,151 @@
+"""Rows of the library as dataclasses, and the one way in which it is searched."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping
+
+from core import queries
+from core.loras import policy
+from core.loras.models import Card, Lora, Page, Place, Search, Sight, Sort, Standing
+
+SQL = queries.load("loras")
+_FEW = {
+    Sort.POPULAR: "few_down",
+    Sort.RATING: "few_down",
+    Sort.RECENT: "few_recent",
+    Sort.LEAST_USED: "few_up",
+    Sort.NAME: "few_by_name",
+}
+_MANY = {
+    Sort.POPULAR: "many_popular",
+    Sort.RATING: "many_rating",
+    Sort.RECENT: "many_recent",
+    Sort.LEAST_USED: "many_least_used",
+    Sort.NAME: "many_name",
+}
+
+
+def to_card(row: RowMapping) -> Card:
+    """A row of `cards`."""
+    return Card(**{name: row[name] for name in Card.__match_args__})
+
+
+def find(connection: Connection, lora_id: UUID, sight: Sight) -> Lora | None:
+    """One LoRA, if whoever looks may see it."""
+    row = SQL["get"].first(connection, id=lora_id, **sight_values(sight))
+    return Lora(**row) if row else None
+
+
+def sight_values(sight: Sight) -> dict[str, Any]:
+    """Who looks, as the queries take it."""
+    return {"sees_all": sight.sees_all, "viewer": sight.viewer, "viewer_key": sight.viewer_key}
+
+
+def statuses(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Standing]:
+    """How far these LoRAs are."""
+    return {row["id"]: to_standing(row) for row in SQL["statuses"].all(connection, ids=list(ids))}
+
+
+def to_standing(row: RowMapping) -> Standing:
+    """A row of `statuses`."""
+    over = row["training_status"] == "completed"
+    progress = 100 if over else max(0, min(100, row["training_progress"] or 0))
+    return Standing(
+        id=row["id"],
+        status=row["training_status"],
+        progress=progress,
+        remaining_s=None if over else row["estimated_remaining"],
+        error=row["error_message"] if row["training_status"] == "failed" else None,
+        user_id=row["user_id"],
+        creator_key=row["creator_key"],
+        is_listed=row["is_listed"],
+    )
+
+
+def search(
+    connection: Connection, sight: Sight, wanted: Search, limit: int, after: Place | None, offset: int
+) -> Page:
+    """A page of what fits. What fits is counted first: what is few is found and then sorted, what is many is
+    read in its order, so that neither reads the whole table."""
+    SQL["plan_each_time"].run(connection)
+    asked = _asked(connection, sight, wanted)
+    if asked is None:
+        return Page((), 0, total_is_exact=True, next=None)
+    values, total = asked
+    few = total <= policy.COUNTED_TO
+    collected = few or policy.is_recent(wanted.since)
+    place = {"after": after.value if after else None, "after_id": after.id if after else None}
+    named = SQL[(_FEW if collected else _MANY)[wanted.sort]]
+    if named.name == "few_down":
+        values["sort"] = wanted.sort
+    rows = named.all(connection, **values, **place, limit=limit + 1, offset=offset)
+    shown = rows[:limit]
+    found = {
+        row["id"]: to_card(row) for row in SQL["cards"].all(connection, ids=[row["id"] for row in shown])
+    }
+    last = shown[-1] if len(rows) > limit and shown else None
+    return Page(
+        tuple(found[row["id"]] for row in shown if row["id"] in found),
+        min(total, policy.COUNTED_TO),
+        few,
+        Place(_text(last["place"]), last["id"]) if last else None,
+    )
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _asked(connection: Connection, sight: Sight, wanted: Search) -> tuple[dict[str, Any], int] | None:
+    """What the queries are asked, and how many fit, counted up to one more than the limit; None: none can."""
+    values = _values(sight, wanted)
+    text = policy.clean(wanted.text or "")
+    if text:
+        values["words"] = _query(connection, policy.words_of(text))
+    elif wanted.text:
+        return None
+    total = _count(connection, values) if values["words"] or not text else 0
+    if text and total < policy.FEW:
+        near = SQL["near"].one(connection, text=text, most=policy.NEAR)["ids"]
+        if not near and not values["words"]:
+            return None
+        if near:
+            values["near"] = near
+            total = _count(connection, values)
+    return values, total
+
+
+def _query(connection: Connection, words: Sequence[str]) -> str | None:
+    if not words:
+        return None
+    known: dict[str, list[str]] = {word: [] for word in words}
+    rows = SQL["beginning"].all(connection, beginnings=list(words), most=policy.MOST_ENDINGS + 1)
+    for row in rows:
+        known[words[row["n"] - 1]].append(row["word"])
+    return policy.query_of(words, known)
+
+
+def _values(sight: Sight, wanted: Search) -> dict[str, Any]:
+    return {
+        **sight_values(sight),
+        "archived": wanted.archived,
+        "words": None,
+        "near": None,
+        "status": wanted.status,
+        "creator": policy.prefix_pattern(wanted.creator) if wanted.creator else None,
+        "mine": wanted.mine,
+        "since": wanted.since,
+        "until": wanted.until,
+        "base_model": wanted.base_model,
+        "tag": wanted.tag,
+        "rating": wanted.rating,
+        "published": wanted.published,
+        "restricted": wanted.restricted,
+    }
+
+
+def _count(connection: Connection, values: Mapping[str, Any]) -> int:
+    return int(SQL["count"].one(connection, **values, most=policy.COUNTED_TO + 1)["n"])

@@ -1,0 +1,153 @@
+"""What pages and the API show of the library: read only, and of private and hidden LoRAs only what each
+viewer may see."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from core import access, database
+from core.access import Action, Actor
+from core.budget import prices
+from core.errors import InvalidInput, NotFound
+from core.loras import policy
+from core.loras.models import (
+    Lora,
+    OffsetTooLarge,
+    Page,
+    Place,
+    Quality,
+    Reported,
+    Search,
+    Standing,
+    Use,
+    Version,
+)
+from core.loras.repository import SQL, find, sight_values, statuses
+from core.loras.repository import search as find_page
+
+MAX_PAGE = 100
+DAYS = 90
+
+
+def search(
+    actor: Actor | None, wanted: Search, *, limit: int = 50, after: Place | None = None, offset: int = 0
+) -> Page:
+    """A page of the library: by `after`, a place in the same list, to any depth, or by `offset` up to 10,000.
+
+    Raises InvalidInput that names the field, OffsetTooLarge.
+    """
+    actor = access.check(actor, Action.BROWSE_LORAS)
+    wanted = policy.check_search(wanted)
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidInput("limit", f"limit is 1 to {MAX_PAGE}, not {limit}.")
+    if offset < 0:
+        raise InvalidInput("offset", "offset is 0 or more.")
+    if offset > policy.MAX_OFFSET:
+        raise OffsetTooLarge(
+            f"offset is at most {policy.MAX_OFFSET:,}. Go on with next_cursor of the page before, as cursor."
+        )
+    with database.reading() as connection:
+        return find_page(connection, policy.sight_of(actor), wanted, limit, after, offset)
+
+
+def get(actor: Actor | None, lora_id: UUID) -> Lora:
+    """One LoRA. NotFound also for one that the actor may not see."""
+    actor = access.check(actor, Action.BROWSE_LORAS)
+    with database.reading() as connection:
+        found = find(connection, lora_id, policy.sight_of(actor))
+    if found is None:
+        raise NotFound(f"There is no LoRA {lora_id}.")
+    return found
+
+
+def status(actor: Actor | None, lora_id: UUID) -> Standing:
+    """How far a LoRA is. NotFound also for one that the actor may not see."""
+    actor = access.check(actor, Action.BROWSE_LORAS)
+    with database.statement() as connection:
+        found = statuses(connection, [lora_id]).get(lora_id)
+    if found is None or not may_see(actor, found):
+        raise NotFound(f"There is no LoRA {lora_id}.")
+    return found
+
+
+def standings(ids: Sequence[UUID]) -> dict[UUID, Standing]:
+    """How far these LoRAs are, whoever may know it: for telling those that `may_see` allows."""
+    with database.statement() as connection:
+        return statuses(connection, ids)
+
+
+def may_see(actor: Actor, standing: Standing) -> bool:
+    """Whether the actor may know of the LoRA at all."""
+    sight = policy.sight_of(actor)
+    return sight.sees_all or standing.is_listed or sight.owns(standing.user_id, standing.creator_key)
+
+
+def own_rating(actor: Actor | None, lora_id: UUID) -> int | None:
+    """The actor's own stars; None while they have given none."""
+    actor = access.check(actor, Action.BROWSE_LORAS)
+    with database.statement() as connection:
+        row = SQL["own_rating"].first(connection, id=lora_id, by=policy.sight_of(actor).viewer_key)
+    return row["stars"] if row else None
+
+
+def open_reports(actor: Actor | None, lora_id: UUID) -> tuple[int, bool]:
+    """How many reports of a LoRA wait for a decision, and whether one is the actor's own."""
+    actor = access.check(actor, Action.BROWSE_LORAS)
+    with database.statement() as connection:
+        row = SQL["waiting_reports"].one(connection, id=lora_id, by=policy.sight_of(actor).viewer_key)
+    return row["n"], row["own"] > 0
+
+
+def queue(actor: Actor | None, limit: int = 50) -> tuple[Reported, ...]:
+    """LoRAs whose reports wait for a decision, the oldest first."""
+    access.check(actor, Action.MODERATE_LORA)
+    with database.reading() as connection:
+        return tuple(Reported(**row) for row in SQL["queue"].all(connection, limit=limit))
+
+
+def versions(actor: Actor | None, character_id: UUID) -> tuple[Version, ...]:
+    """The LoRAs of one character that the actor may see, the first one first."""
+    actor = access.check(actor, Action.BROWSE_LORAS)
+    with database.reading() as connection:
+        rows = SQL["versions"].all(
+            connection, character_id=character_id, **sight_values(policy.sight_of(actor))
+        )
+    return tuple(Version(**row) for row in rows)
+
+
+def quality(actor: Actor | None, lora_id: UUID, now: datetime, newest: int = 8) -> Quality:
+    """A LoRA's uses: by the day, the newest ones, and how they ended. NotFound where it may not be seen."""
+    get(actor, lora_id)
+    with database.reading() as connection:
+        days = SQL["uses_by_day"].all(connection, id=lora_id, since=now.date() - policy.DAY * (DAYS - 1))
+        uses = SQL["newest_uses"].all(connection, id=lora_id, limit=newest)
+        ended = SQL["success_of_uses"].one(connection, id=lora_id, newest=policy.SUCCESS_OF)
+    return Quality(
+        tuple((row["day"], row["uses"]) for row in days),
+        tuple(Use(**row) for row in uses),
+        ended["succeeded"],
+        ended["failed"],
+    )
+
+
+def of_generation(actor: Actor | None, generation_id: UUID) -> Sequence[tuple[UUID, str]]:
+    """The LoRAs that a generation was made with, by id and name."""
+    access.check(actor, Action.VIEW)
+    with database.statement() as connection:
+        rows = SQL["of_generation"].all(connection, generation_id=generation_id)
+    return [(row["id"], f"{row['name']} (by {row['creator_name'] or 'unknown'})") for row in rows]
+
+
+def base_models(actor: Actor | None) -> tuple[str, ...]:
+    """The base models that LoRAs of the library are for."""
+    access.check(actor, Action.BROWSE_LORAS)
+    with database.statement() as connection:
+        return tuple(row["base_model"] for row in SQL["base_models"].all(connection))
+
+
+def gigabyte_price(actor: Actor | None, now: datetime) -> Decimal:
+    """What a gigabyte of the library costs a month, in USD, by the table of prices."""
+    access.check(actor, Action.VIEW)
+    with database.statement() as connection:
+        return prices.current(connection, "storage", "library", now).unit_usd

@@ -1,0 +1,71 @@
+"""The LoRA that the library shows, and what the library is asked for. Both stand in the address."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import streamlit as st
+
+from core.loras.models import STATUSES, Search, Sort
+
+PARAMETER = "lora"
+SEARCH, SORT, STATUS, CREATOR, SINCE = "search", "sort", "status", "creator", "since"
+BASE, TAG, RATING, PUBLISHED, SHOWN, VIEW = "base", "tag", "rating", "published", "shown", "view"
+FILTERS = (SEARCH, SORT, STATUS, CREATOR, SINCE, BASE, TAG, RATING, PUBLISHED, SHOWN, VIEW)
+SINCE_DAYS = {"week": 7, "month": 30, "quarter": 90, "year": 365}
+ALL, MINE, RESTRICTED, ARCHIVED = "All", "Mine", "Private and hidden", "Archived"
+_ASKED = "so-loras-asked"
+GALLERY, TABLE = "Gallery", "Table"
+
+
+def named() -> bool:
+    """Whether the address names a LoRA at all."""
+    return PARAMETER in st.query_params
+
+
+def chosen() -> UUID | None:
+    """The LoRA; None when the address names none that could exist."""
+    try:
+        return UUID(st.query_params.get(PARAMETER, ""))
+    except ValueError:
+        return None
+
+
+def choose(lora_id: UUID) -> None:
+    """Show this one, and remember what was asked for, for the way back; for a button's `on_click` too."""
+    st.session_state[_ASKED] = {name: st.session_state[name] for name in FILTERS if name in st.session_state}
+    st.query_params[PARAMETER] = str(lora_id)
+
+
+def close() -> None:
+    """Show the library again, as it was."""
+    st.query_params.clear()
+    for name, value in st.session_state.pop(_ASKED, {}).items():
+        st.session_state[name] = value
+
+
+def wanted(now: datetime) -> Search:
+    """What the fields ask the library for."""
+    state = st.session_state
+    shown, status, published = state.get(SHOWN), state.get(STATUS), state.get(PUBLISHED)
+    days = SINCE_DAYS.get(str(state.get(SINCE)))
+    rating = state.get(RATING)
+    return Search(
+        text=str(state.get(SEARCH) or "").strip() or None,
+        status=status if status in STATUSES else None,
+        creator=str(state.get(CREATOR) or "").strip() or None,
+        mine=shown == MINE,
+        since=_hour(now) - timedelta(days=days) if days else None,
+        base_model=state.get(BASE) or None,
+        tag=str(state.get(TAG) or "").strip() or None,
+        rating=Decimal(str(rating)) if rating else None,
+        published={"yes": True, "no": False}.get(str(published)),
+        archived=shown == ARCHIVED,
+        restricted=shown == RESTRICTED,
+        sort=Sort(state.get(SORT) or Sort.POPULAR),
+    )
+
+
+def _hour(now: datetime) -> datetime:
+    """A span that begins at a full hour: the list stays the same list while somebody turns its pages."""
+    return now.replace(minute=0, second=0, microsecond=0)
