@@ -32,6 +32,8 @@ class Action(StrEnum):
     EDIT_LORA = "describe or tag other people's LoRAs"
     ARCHIVE_LORA = "archive LoRAs or take them back"
     MODERATE_LORA = "hide LoRAs or show them again"
+    MANAGE_BUDGET = "change budgets, prices or the ledger"
+    TEST_ALERTS = "send a test message"
 
 
 _EVERYONE = frozenset(Role)
@@ -50,6 +52,8 @@ PERMISSIONS: dict[Action, frozenset[Role]] = {
     Action.EDIT_LORA: frozenset({Role.PRODUCT, Role.OPERATIONS, Role.ADMIN}),
     Action.ARCHIVE_LORA: frozenset({Role.PRODUCT, Role.OPERATIONS, Role.ADMIN}),
     Action.MODERATE_LORA: frozenset({Role.OPERATIONS, Role.ADMIN}),
+    Action.MANAGE_BUDGET: frozenset({Role.OPERATIONS, Role.ADMIN}),
+    Action.TEST_ALERTS: frozenset({Role.OPERATIONS, Role.ADMIN}),
 }
 # What customers may do in their own name, by their own token; they have no roles.
 CUSTOMERS_MAY = frozenset({Action.BROWSE_LORAS, Action.LAUNCH_TRAINING})

@@ -4,6 +4,7 @@ A missing or malformed setting stops the start with its name and the remedy.
 """
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -95,6 +96,7 @@ class Settings(BaseModel):
     image_proxy_url: str = ""
     use_local_zip_storage: bool = False
     files_signing_key: SecretStr | None = None
+    alert_urls: SecretStr = SecretStr("")
     # For how many days what is over is kept; see retention.py of deliveries and trainings, and core/alerts.
     keep_events_days: int = Field(default=90, ge=1, le=36_500)
     keep_callbacks_days: int = Field(default=90, ge=1, le=36_500)
@@ -113,6 +115,19 @@ class Settings(BaseModel):
     def api_keys(self) -> tuple[str, ...]:
         """The accepted API keys; several at once allow rotation."""
         return tuple(key for part in self.ops_api_key.get_secret_value().split(",") if (key := part.strip()))
+
+    @property
+    def alert_addresses(self) -> tuple[str, ...]:
+        """Where alerts are told, each an address of apprise with its secrets in it."""
+        given = re.split(
+            r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]{0,20}://)", self.alert_urls.get_secret_value().strip(" ,\t\n")
+        )
+        return tuple(address for address in given if address)
+
+    @property
+    def alerts_stay_here(self) -> bool:
+        """Whether no alert would leave this machine."""
+        return all(map(_is_on_this_machine, self.alert_addresses))
 
     @property
     def fetch_hosts(self) -> tuple[str, ...]:
@@ -232,6 +247,8 @@ class Settings(BaseModel):
         ):
             if urlsplit(value).hostname not in LOOPBACK:
                 raise ValueError(f"{name} must point at this machine in the local profile; unset it")
+        if not self.alerts_stay_here:
+            raise ValueError("ALERT_URLS must point at this machine in the local profile; unset it")
         return self
 
     @model_validator(mode="after")
@@ -257,6 +274,13 @@ class Settings(BaseModel):
                 f"{name} is not set. Set it in the environment or in .env (see .env.example)."
             )
         return str(value)
+
+
+def _is_on_this_machine(url: str) -> bool:
+    try:
+        return urlsplit(url).hostname in LOOPBACK
+    except ValueError:
+        return False
 
 
 def with_scheme(address: str) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core import database, queries
 from core.errors import StudioOpsError
+from core.notifications import channels
 from core.providers import registry, training_registry
 from core.settings import LOOPBACK, Settings
 from core.storage import contradictions
@@ -53,6 +54,7 @@ def check(settings: Settings, now: datetime) -> list[Verdict]:
     verdicts += _storage(settings)
     verdicts.append(_provider(settings))
     verdicts += _trainers(settings)
+    verdicts += _channels(settings)
     if all(verdict.good for verdict in found):
         verdicts += _machinery(now)
     return verdicts
@@ -220,6 +222,17 @@ def _publisher(settings: Settings) -> str:
 def _trainer(name: str, settings: Settings) -> str:
     with closing(training_registry.build(name, settings)) as trainer:
         return trainer.check_key()
+
+
+def _channels(settings: Settings) -> Iterator[Verdict]:
+    """The channels that alerts are told by; nothing is sent."""
+    found = channels.of(settings)
+    if not found:
+        told = "is not set: alerts stand on the page alone, and nobody is told of them."
+        yield Verdict("ALERT_URLS", good=True, message=told, warning=settings.profile == "configured")
+    for one in found:
+        told = one.fault or "its address is good; the page Alerts sends a test message by it"
+        yield Verdict(f"channel {one.label}", good=one.fault is None, message=told)
 
 
 def _try(name: str, what: Callable[[], str]) -> Verdict:

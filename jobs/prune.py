@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from core import settings
 from core.alerts import service as alerts
 from core.deliveries import retention
+from core.notifications import service as notifications
 from core.trainings import retention as trainings
 from core.trainings import tools
 from core.work import runs
@@ -24,4 +25,5 @@ def run() -> int:
         + retention.prune(deliveries)
         + trainings.prune(of_trainings, tools.current().dataset)
         + alerts.prune(ago(of.keep_alerts_days))
+        + notifications.prune(now)
     )

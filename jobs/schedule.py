@@ -8,11 +8,15 @@ from jobs import (
     adopt,
     adopt_trainings,
     alerts,
+    balances,
     clean_trainings,
     draw_training_images,
+    fold_costs,
     follow_trainings,
     heal,
     library,
+    notify,
+    pod_bills,
     poll,
     prove_totals,
     prove_weights,
@@ -22,6 +26,7 @@ from jobs import (
     storage_usage,
     sweep,
     sweep_trainings,
+    training_counts,
 )
 
 
@@ -45,7 +50,12 @@ JOBS: dict[str, Scheduled] = {
         Scheduled("draw_training_images", timedelta(seconds=5), draw_training_images.run, queue="trainings"),
         Scheduled("rollups", timedelta(seconds=10), rollups.run),
         Scheduled("alerts", timedelta(seconds=10), alerts.run),
+        Scheduled("fold_costs", timedelta(seconds=5), fold_costs.run),
+        # Others' servers may be slow to take a message: it has a place of its own.
+        Scheduled("notify", timedelta(seconds=5), notify.run, queue="messages"),
         Scheduled("heal", timedelta(minutes=1), heal.run),
+        Scheduled("training_counts", timedelta(minutes=1), training_counts.run),
+        Scheduled("balances", timedelta(minutes=10), balances.run),
         Scheduled("sweep_trainings", timedelta(minutes=5), sweep_trainings.run),
         Scheduled("adopt", timedelta(hours=1), adopt.run),
         # These take up to minutes: they must not stand in the way of the short ones.
@@ -54,6 +64,7 @@ JOBS: dict[str, Scheduled] = {
         Scheduled("clean_trainings", timedelta(hours=1), clean_trainings.run, queue="long"),
         # At midnight (UTC), and at the start of a clock that has slept through it.
         Scheduled("prove_totals", timedelta(days=1), prove_totals.run, queue="long"),
+        Scheduled("pod_bills", timedelta(hours=1), pod_bills.run, queue="long"),
         Scheduled("prune", timedelta(hours=1), prune.run, queue="long"),
         Scheduled("storage_usage", timedelta(hours=1), storage_usage.run, queue="long"),
         Scheduled("library", timedelta(hours=1), library.run, queue="long"),

@@ -54,6 +54,15 @@ PAGES: tuple[PageEntry, ...] = (
         roles=EVERYONE,
     ),
     PageEntry(
+        section="Now",
+        title="Alerts",
+        icon="notifications",
+        url_path="alerts",
+        file="alerts.py",
+        question="What is open, who has it?",
+        roles=EVERYONE,
+    ),
+    PageEntry(
         section="Repair",
         title="Debug & sync",
         icon="troubleshoot",
@@ -96,6 +105,15 @@ PAGES: tuple[PageEntry, ...] = (
         url_path="lora_library",
         file="lora_library.py",
         question="Is there one for this character already, and is it any good?",
+        roles=EVERYONE,
+    ),
+    PageEntry(
+        section="Run",
+        title="Budget",
+        icon="savings",
+        url_path="budget",
+        file="budget.py",
+        question="Will we stay under the limit, who spends it, is it worth it?",
         roles=EVERYONE,
     ),
     PageEntry(

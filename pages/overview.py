@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import settings
 from core.deliveries import views
-from pages.components import banner, errors, look, panels, tasks, times, training_panel
+from pages.components import banner, budget_panel, errors, look, panels, tasks, times, training_panel
 from pages.components.actor import the_actor
 
 REFRESH_S = 10
@@ -50,6 +50,8 @@ def now_and_panels() -> None:
                 panels.delivery(actor, now, zone)
             with st.container(border=True, height="stretch"):
                 training_panel.show(actor, now)
+            with st.container(border=True, height="stretch"):
+                budget_panel.show(actor, now)
             with st.container(border=True, height="stretch"):
                 panels.machinery(now, zone)
             with st.container(border=True, height="stretch"):

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
+
+from core.budget.policy import Due
+from core.budget.views import Credits
 
 
 class Kind(StrEnum):
@@ -18,27 +21,44 @@ class Kind(StrEnum):
     DEAD_CLOCK = "dead_clock"
     DEAD_WORKER = "dead_worker"
     SUCCESS_RATE = "success_rate"
+    VIDEO_SUCCESS = "video_success"
     STUCK = "stuck"
     UNEQUAL_TOTALS = "unequal_totals"
     WRONG_WEIGHTS = "wrong_weights"
     DEAR_LIBRARY = "dear_library"
+    BUDGET_HALF = "budget_half"
+    BUDGET_ALERT = "budget_alert"
+    BUDGET_FULL = "budget_full"
+    BUDGET_FORECAST = "budget_forecast"
+    FAILURE_COST = "failure_cost"
+    UNKNOWN_PRICE = "unknown_price"
+    LOW_CREDITS = "low_credits"
+    TRAINING_SUCCESS = "training_success"
+    TRAININGS_SILENT = "trainings_silent"
+    IMAGE_DOWNLOADS = "image_downloads"
+    ORPHAN_PODS = "orphan_pods"
+    STORAGE_GROWTH = "storage_growth"
+    BROKEN_CHANNEL = "broken_channel"
 
 
 class Severity(StrEnum):
     CRITICAL = "critical"
     WARNING = "warning"
+    NOTICE = "notice"
 
 
 @dataclass(frozen=True)
 class Cause:
     """Something that is wrong now. `subject` tells causes of one kind apart, `count` is how many rows it is
-    about, `evidence` what a person sees of it."""
+    about, `evidence` what a person sees of it. One that is told `once` never opens a second alert of its
+    subject."""
 
     kind: Kind
     severity: Severity
     subject: str = ""
     count: int = 1
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +76,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of all deliveries at one moment; `delivered` and `finished` of the newest of a day."""
+    """What is known of all deliveries at one moment; `delivered` and `finished` of the newest of a day, the
+    films among them apart."""
 
     lost: Group
     expiring: Group
@@ -64,6 +85,42 @@ class Facts:
     storage: tuple[Group, ...]
     delivered: int
     finished: int
+    films_delivered: int = 0
+    films_finished: int = 0
+
+
+@dataclass(frozen=True)
+class Money:
+    """What is known of a month's money: thresholds that were reached, what failed runs cost of all that are
+    over, models without a price, and KIE's balance."""
+
+    dues: tuple[Due, ...]
+    failures_usd: Decimal
+    ended_usd: Decimal
+    month: date
+    unpriced: tuple[str, ...] = ()
+    credits: Credits | None = None
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A pod that belonged to no run; `ended_at` None: it still runs, and costs money."""
+
+    pod_id: str
+    usd_per_hour: Decimal | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is known of trainings: ended ones of a month, silent ones now, images fetched, pods of nobody."""
+
+    completed: int
+    failed: int
+    silent: Group
+    images_came: int
+    images_lost: int
+    orphans: tuple[Orphan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,6 +152,9 @@ class Alert:
     acknowledged_by: str | None
     note: str | None
     resolved_at: datetime | None
+    notified_at: datetime | None
+    message_key: str | None
+    once: bool
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -10,10 +10,12 @@ from sqlalchemy import Connection, RowMapping
 
 from core import queries
 from core.alerts import policy
-from core.alerts.models import Alert, Cause, Facts, Group, Kind, LibraryFacts, Severity
+from core.alerts.models import Alert, Cause, Facts, Group, Kind, LibraryFacts, Orphan, Severity, Training
 from core.budget import prices
 from core.loras.policy import monthly_cost
 from core.providers import kie_models
+from core.trainings.downloads import DownloadRates
+from core.trainings.spending import SQL as SPENDING
 
 SQL = queries.load("alerts")
 # How many rows an alert names; the page that it leads to shows all.
@@ -39,6 +41,23 @@ def facts(connection: Connection, now: datetime) -> Facts:
         storage=tuple(_group(row) for row in SQL["storage_refusing"].all(connection, named=NAMED)),
         delivered=rate["delivered"],
         finished=rate["finished"],
+        films_delivered=rate["films_delivered"],
+        films_finished=rate["films_finished"],
+    )
+
+
+def training_facts(connection: Connection, now: datetime, images: DownloadRates) -> Training:
+    """What is known of trainings now."""
+    ended = SPENDING["ended"].one(connection, since=now - policy.TRAININGS_SINCE)
+    silent = SPENDING["silent"].one(connection, before=now - policy.SILENT_FOR, named=NAMED)
+    orphans = SPENDING["orphans"].all(connection, since=now - policy.ORPHANS_TOLD)
+    return Training(
+        completed=ended["completed"],
+        failed=ended["failed"],
+        silent=_group(silent),
+        images_came=images.succeeded,
+        images_lost=images.lost,
+        orphans=tuple(Orphan(row["pod_id"], row["usd_per_hour"], row["ended_at"]) for row in orphans),
     )
 
 

@@ -1,15 +1,20 @@
 """Finds what is wrong, keeps its alert, and takes people's acknowledgements."""
 
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from core import access, audit, database
+from core import access, audit, database, settings, usage
 from core.access import Action, Actor
-from core.alerts import policy
-from core.alerts.models import Alert
-from core.alerts.repository import SQL, facts, library_facts, record, to_alert
+from core.alerts import messages, policy
+from core.alerts.models import Alert, Kind, Money
+from core.alerts.repository import SQL, facts, library_facts, record, to_alert, training_facts
 from core.budget import proof
+from core.budget import views as budget
+from core.budget.models import SCOPES
+from core.budget.policy import due_alerts, month_of
 from core.errors import Conflict, InvalidInput
+from core.notifications import service as notifications
+from core.trainings import downloads, spending
 from core.work import runs
 
 MAX_NOTE = 500
@@ -37,6 +42,61 @@ def watch_library(now: datetime) -> int:
         causes = policy.of_library(library_facts(connection, now))
     with database.statement() as connection:
         return record(connection, policy.OF_LIBRARY, causes, now)
+
+
+def watch_money(now: datetime) -> int:
+    """The same for budgets, prices and KIE's balance."""
+    actor = access.job("alerts")
+    month = month_of(now)
+    dues = [due for scope in SCOPES for due in due_alerts(*budget.outlook(actor, now, scope))]
+    worth = spending.worth(actor, month)
+    facts_of_money = Money(
+        dues=tuple(dues),
+        failures_usd=worth.failures_usd,
+        ended_usd=worth.ended_usd,
+        month=month,
+        unpriced=budget.unpriced(actor, now),
+        credits=budget.kie_credits(actor, now),
+    )
+    with database.statement() as connection:
+        return record(connection, policy.OF_MONEY, policy.of_money(facts_of_money), now)
+
+
+def watch_trainings(now: datetime) -> int:
+    """The same for trainings."""
+    images = downloads.rates(access.job("alerts"), now - policy.IMAGES_SINCE)
+    with database.reading() as connection:
+        causes = policy.of_trainings(training_facts(connection, now, images))
+    with database.statement() as connection:
+        return record(connection, policy.OF_TRAININGS, causes, now)
+
+
+def watch_storage(now: datetime) -> int:
+    """The same for what is stored."""
+    causes = policy.of_storage(usage.daily(9, now))
+    with database.statement() as connection:
+        return record(connection, (Kind.STORAGE_GROWTH,), causes, now)
+
+
+def watch_channels(now: datetime) -> int:
+    """The same for the channels of ALERT_URLS: one that is broken is seen on the page."""
+    causes = policy.of_channels(notifications.standings())
+    with database.statement() as connection:
+        return record(connection, (Kind.BROKEN_CHANNEL,), causes, now)
+
+
+def tell(now: datetime) -> int:
+    """Write one message about all open alerts that nobody was told of, for every channel; about how many.
+
+    Alerts and message are one transaction: of many processes one tells, once.
+    """
+    key = f"alerts:{uuid4()}"
+    with database.transaction() as connection:
+        alerts = [to_alert(row) for row in SQL["take_untold"].all(connection, now=now, key=key)]
+        if alerts:
+            title, body = messages.of(alerts, settings.current().public_base_url)
+            notifications.write(connection, key, title, body, now)
+    return len(alerts)
 
 
 def watch_machinery(observer_since: datetime, now: datetime) -> int:

@@ -6,14 +6,28 @@ from decimal import ROUND_CEILING, Decimal
 
 from sqlalchemy import Connection
 
+from core import access, audit, database, log
+from core.access import Action, Actor
+from core.budget import policy
 from core.budget.models import CENT_PART, Price
-from core.budget.repository import SQL
-from core.errors import NotFound
+from core.budget.repository import SQL, to_price
+from core.errors import Conflict, InvalidInput, NotFound
 
 # Which line of the price table a trainer's own work is paid by.
 SERVICES = {"fal": "flux-lora-fast-training", "replicate": "flux-dev-lora-trainer", "runpod": "gpu"}
 # A training on a pod is promised so many hours; what it took is settled.
 POD_HOURS = Decimal(1)
+# What each service of a trainer is paid by, should its price ever be missing.
+UNITS = {
+    "flux-lora-fast-training": "step",
+    "flux-dev-lora-trainer": "step",
+    "gpu": "hour",
+    "flux-lora": "megapixel",
+}
+KIE_CREDIT = ("kie", "credit", "credit")
+MAX_WORDS = 300
+
+_log = log.get(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,7 @@ class Quote:
     training_usd: Decimal
     images_usd: Decimal
     service: str
+    note: str | None = None
 
     @property
     def total_usd(self) -> Decimal:
@@ -30,13 +45,63 @@ class Quote:
 
 
 def current(connection: Connection, provider: str, service: str, at: datetime) -> Price:
-    """The price that held at that moment. Raises NotFound that says which is missing."""
+    """The price that held at that moment; where there is none, the highest of its family, which says so.
+
+    A family is what the same provider sells by the same unit, else what anybody does. Raises NotFound that
+    says which price is missing when nothing is sold so.
+    """
     row = SQL["price"].first(connection, provider=provider, service=service, at=at)
-    if row is None:
+    if row is not None:
+        return to_price(row)
+    family = SQL["family_price"].first(connection, provider=provider, unit=UNITS.get(service), at=at)
+    if family is None:
         raise NotFound(
             f"There is no price for {service} at {provider} on {at:%d %B %Y}. Add it to the prices."
         )
-    return Price(**row)
+    _log.warning("budget.price_unknown", provider=provider, service=service, taken=family["service"])
+    return to_price(family, stands_in=service)
+
+
+def set_price(
+    actor: Actor | None, provider: str, service: str, unit: str, unit_usd: Decimal, source: str, now: datetime
+) -> None:
+    """What a unit costs from now on, and who says so: a further row, so that what was priced stays so.
+
+    Raises InvalidInput for what is no price, Conflict when it costs that already.
+    """
+    actor = access.check(actor, Action.MANAGE_BUDGET)
+    words = {
+        name: " ".join(text.split())
+        for name, text in (("provider", provider), ("service", service), ("unit", unit))
+    }
+    for name, text in words.items():
+        if not 1 <= len(text) <= 80 or not text.isprintable():
+            raise InvalidInput(name, f"A price names its {name}, in 1 to 80 characters.")
+    said = " ".join(source.split())
+    if not 3 <= len(said) <= MAX_WORDS:
+        raise InvalidInput("source", f"Say where the price comes from, in 3 to {MAX_WORDS} characters.")
+    # A unit may cost less than the smallest amount.
+    small = unit_usd.is_finite() and 0 < unit_usd < CENT_PART
+    policy.amount("unit_usd", CENT_PART if small else unit_usd)
+    each = unit_usd.quantize(Decimal("0.000001"))
+    if each == 0:
+        raise InvalidInput("unit_usd", "A unit costs at least $0.000001.")
+    with database.transaction() as connection:
+        before = SQL["price"].first(connection, provider=words["provider"], service=words["service"], at=now)
+        if before is not None and (before["unit"], before["unit_usd"]) == (words["unit"], each):
+            raise Conflict("It costs that already; nothing was changed.")
+        values = {**words, "unit_usd": each, "valid_from": now, "source": said, "set_by": actor.name}
+        if not SQL["add_price"].run(connection, **values):
+            raise Conflict("Somebody else has just set this price. Look again.")
+        audit.record(
+            connection,
+            actor,
+            "budget.price",
+            "price",
+            f"{words['provider']}/{words['service']}",
+            before={"unit": before["unit"], "unit_usd": str(before["unit_usd"])} if before else None,
+            after={"unit": words["unit"], "unit_usd": str(each), "source": said},
+        )
 
 
 def megapixels(width: int, height: int) -> int:
@@ -51,8 +116,10 @@ def training_quote(
     price = current(connection, trainer, SERVICES[trainer], at)
     quantity = POD_HOURS if price.unit == "hour" else Decimal(steps)
     picture = current(connection, "fal", "flux-lora", at)
+    notes = [note for note in (price.note, picture.note) if note]
     return Quote(
         (quantity * price.unit_usd).quantize(CENT_PART),
         (pictures * megapixels(*size) * picture.unit_usd).quantize(CENT_PART),
-        price.service,
+        SERVICES[trainer],
+        " ".join(notes) or None,
     )

@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 
 from core import database, log
+from core.budget import rates
 from core.deliveries import moving, policy, sending
-from core.deliveries.costs import cost_json
+from core.deliveries.costs import USUAL_RATE, cost_json, wants_price
 from core.deliveries.models import ACTIVE, DeliveryState, Event, EventKind, Generation
 from core.deliveries.repository import SQL, events_json, find, to_generation
 from core.deliveries.service import enqueue_delivery
@@ -244,6 +245,8 @@ def _ready(
     """The provider has finished: from here on the result is paid for and has to reach the customer."""
     urls = policy.urls_in_order(decision.urls)
     detail = {"files": len(urls), "credits": record.credits_consumed}
+    rate = rates.of_kie(now, USUAL_RATE)
+    own = rates.of_model(generation.model or "", now) if wants_price(generation, record) else None
     with database.statement() as connection:
         row = SQL["ready"].first(
             connection,
@@ -255,7 +258,7 @@ def _ready(
             provider_ms=record.took_ms,
             result_urls=json.dumps(urls),
             events=events_json(Event(EventKind.RESULT_READY, duration_ms=duration_ms, detail=detail)),
-            costs=cost_json(generation, record),
+            costs=cost_json(generation, record, rate, own),
             request_id=log.request_id(),
         )
     return to_generation(row) if row else None

@@ -26,7 +26,7 @@ from core.settings import LOOPBACK, Settings
 from core.upgrade import upgrade
 
 # Settings that may be given together with the local stack; any other belongs to a configured one.
-MAY_BE_SET = {"data_dir", "ops_api_key", "supabase_jwt_secret", "storage_backend"}
+MAY_BE_SET = {"data_dir", "ops_api_key", "supabase_jwt_secret", "storage_backend", "alert_urls"}
 PORTS = ("postgres", "sandbox")
 
 Phase = Literal["absent", "starting", "ready", "failed", "stopping"]
@@ -242,6 +242,8 @@ def refuse_production_settings(current: Settings) -> None:
     """
     check_local(current, OutsideServices())
     given = current.model_fields_set - MAY_BE_SET
+    if not current.alerts_stay_here:
+        given |= {"alert_urls"}
     if urlsplit(current.public_base_url).hostname in LOOPBACK:
         given -= {"public_base_url"}
     if not given:

@@ -4,6 +4,7 @@ Bounds: https://docs.kie.ai/market (FLUX.2, Kling 2.6). Prices are second-hand a
 task really cost is its record's `credits_consumed`.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -186,6 +187,29 @@ def timing(model: str, kind: str | None) -> Timing:
 def estimate_usd(model: str, model_input: Mapping[str, Any]) -> Decimal:
     """What one generation is expected to cost, in USD. The input is validated on the way."""
     return require(model).price(validate(model, model_input))
+
+
+def family_usd(model: str, kind: str | None) -> tuple[Decimal, str]:
+    """The dearest generation of a model's family, and whose it is: for one whose own price is not known.
+
+    A family are the models whose names begin alike, else those of the same kind.
+    """
+    family = [one for one in MODELS if _stem(one.id) == _stem(model)]
+    family = family or [one for one in MODELS if one.kind == kind] or list(MODELS)
+    return max((_dearest(one), one.label) for one in family)
+
+
+def _stem(model: str) -> str:
+    return model.split("/")[0].split("-")[0].lower()
+
+
+def _dearest(model: Model) -> Decimal:
+    options = [
+        [(field.name, value) for value in (field.choices or (True, False))]
+        for field in model.fields
+        if field.type in {"choice", "flag"}
+    ]
+    return max(model.price(dict(chosen)) for chosen in itertools.product(*options))
 
 
 def usd_of_credits(amount: Decimal) -> Decimal:

@@ -22,7 +22,17 @@ import httpx
 from core.errors import ErrorCategory, InvalidInput, NotFound, ProviderError
 from core.providers.api import Api, Vendor
 from core.providers.http import Answer, Fault
-from core.providers.runpod_pods import NAME_PREFIX, Pod, Told, name_of, order, pod_from, run_of, told_by
+from core.providers.runpod_pods import (
+    NAME_PREFIX,
+    Pod,
+    Told,
+    dollars_of,
+    name_of,
+    order,
+    pod_from,
+    run_of,
+    told_by,
+)
 from core.providers.training import (
     Bounds,
     Cancelled,
@@ -170,6 +180,20 @@ class RunPodTrainer:
             retryable=True,
             status=answer.status,
         )
+
+    def billed(self, pod_id: str) -> Decimal | None:
+        """What RunPod has billed for a pod in all, dollars; None while there is no bill of it."""
+        answer = self._api.ask("GET", "/billing/pods", params={"podId": pod_id})
+        records = (answer.json_object() or {}).get("records")
+        if answer.status != 200 or not isinstance(records, list):
+            raise self._error(answer)
+        amounts = [
+            dollars_of(record.get("totalAmount"))
+            for record in records
+            if isinstance(record, Mapping) and record.get("podId") == pod_id
+        ]
+        known = [amount for amount in amounts if amount is not None]
+        return sum(known, Decimal(0)) if known else None
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> WebhookEvent:
         raise NotFound("RunPod sends no webhooks.")

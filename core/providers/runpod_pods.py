@@ -171,7 +171,7 @@ def pod_from(body: Any) -> Pod | None:
         run_of(name),
         status.strip().upper()[:50],
         mark_of(name),
-        _dollars(body.get("cost")),
+        dollars_of(body.get("cost")),
         moment_of(body.get("createdAt")),
         moment_of(body.get("startedAt")),
     )
@@ -212,7 +212,8 @@ def _count(value: Any) -> float | None:
     return value if good else None
 
 
-def _dollars(value: Any) -> Decimal | None:
+def dollars_of(value: Any) -> Decimal | None:
+    """An amount as RunPod tells it; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:

@@ -12,7 +12,7 @@ MARK = "5ce9e000-0000-8"
 FIRST = UUID(f"{MARK}000-0000-000000000000")
 LAST = UUID(f"{MARK}fff-ffff-ffffffffffff")
 # The next digit says what it is.
-HISTORY, PRESENT, LIVE, CUSTOMER = "0", "1", "2", "f"
+HISTORY, PRESENT, LIVE, TRAINING, CUSTOMER = "0", "1", "2", "3", "f"
 
 # The worker's job that fills, clears and makes traffic.
 TASK = "rehearse"

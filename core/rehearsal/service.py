@@ -6,9 +6,10 @@ from datetime import timedelta
 from core import access, audit, database, settings
 from core.access import Action, Actor
 from core.alerts.models import Kind
+from core.budget import fold
 from core.deliveries.tools import Tools
 from core.errors import Conflict, InvalidInput
-from core.rehearsal import control, history, pictures, present, traffic
+from core.rehearsal import control, history, ledger, pictures, present, traffic
 from core.rehearsal.control import Control
 from core.rehearsal.models import (
     MARK,
@@ -29,7 +30,24 @@ DEFAULT_DAYS, DEFAULT_GENERATIONS, DEFAULT_SEED = 60, 6_000, 7
 CLEAR_BATCH = 20_000
 # So long a step that a worker has in hand may take before clearing gives up and says so.
 STEP_PATIENCE = timedelta(seconds=20)
-_CLEARED = ("clear_events", "clear_callbacks", "clear_costs", "clear_files", "clear_generations")
+_CLEARED = (
+    "clear_events",
+    "clear_callbacks",
+    "clear_costs",
+    "clear_training_costs",
+    "clear_files",
+    "clear_generations",
+)
+# Alerts that a rehearsal's rows raise and do not name.
+_RAISED = (
+    Kind.SUCCESS_RATE,
+    Kind.VIDEO_SUCCESS,
+    Kind.BUDGET_HALF,
+    Kind.BUDGET_ALERT,
+    Kind.BUDGET_FULL,
+    Kind.BUDGET_FORECAST,
+    Kind.LOW_CREDITS,
+)
 
 
 def begin(
@@ -103,6 +121,7 @@ def _fill(tools: Tools) -> Iterator[Progress]:
             generations=stands.generations,
             pictures=pictures.urls(samples),
         )
+        ledger.fill(now, seed=stands.seed, days=stands.days)
         pictures.give_own(samples, tools, stands.generations)
         pictures.draw_usage(stands.days, now, tools)
         present.plant(tools.clock(), sandbox, tools)
@@ -160,9 +179,12 @@ def _clear(tools: Tools) -> Iterator[Progress]:
     sandbox.put("faults", {})
     sandbox.put("settings", {"status_style": "body"})
     yield from _remove(tools, sandbox, stands.total)
+    while fold.run(tools.clock()):
+        pass
     with database.transaction() as connection:
+        SQL["clear_sums"].run(connection)
         SQL["clear_usage"].run(connection, taken=list(stands.usage_taken_at), since=stands.begun_at)
-        SQL["clear_alerts"].run(connection, mark=MARK, kinds=[Kind.SUCCESS_RATE], since=stands.begun_at)
+        SQL["clear_alerts"].run(connection, mark=MARK, kinds=list(_RAISED), since=stands.begun_at)
         SQL["end"].run(connection)
 
 

@@ -11,10 +11,12 @@ from sqlalchemy import Connection
 from core import database, log
 from core.errors import ProviderError, StorageError
 from core.providers.runpod import RunPodTrainer
+from core.providers.runpod_pods import Pod
 from core.providers.training import Submission
 from core.trainings import dataset, ending, pushing, releasing
 from core.trainings.models import Event, EventKind
 from core.trainings.repository import SQL, add_event, find, say, to_call
+from core.trainings.spending import SQL as SPENDING
 from core.trainings.tools import WEIGHTS, Tools
 
 ZIPS_KEPT = timedelta(hours=24)
@@ -34,6 +36,7 @@ def clean(tools: Tools) -> int:
     gone = _zips(tools) + _abandoned(tools) + _pictures(tools) + _pushes(tools)
     with database.statement() as connection:
         SQL["prune_webhooks"].run(connection, before=now - WEBHOOKS_KEPT)
+        SPENDING["prune_orphans"].run(connection, before=now - WEBHOOKS_KEPT)
     return gone
 
 
@@ -130,14 +133,25 @@ def _pods(tools: Tools) -> int:
         young = pod.created_at is None or tools.clock() - pod.created_at < POD_GRACE
         if pod.run_id is None or pod.mark != trainer.mark or young or _is_wanted(pod.id, pod.run_id):
             continue
+        _note_orphan(pod, tools, ended=False)
         try:
             trainer.release(Submission(pod.id))
         except ProviderError as error:
             _log.warning("training.orphan_not_ended", pod_id=pod.id, error=error.message)
             continue
         ended += 1
+        _note_orphan(pod, tools, ended=True)
         _log.warning("training.orphan_ended", pod_id=pod.id)
     return ended
+
+
+def _note_orphan(pod: Pod, tools: Tools, *, ended: bool) -> None:
+    """What it costs until it has ended is an alert."""
+    now = tools.clock()
+    with database.statement() as connection:
+        SPENDING["note_orphan"].run(
+            connection, pod_id=pod.id, usd_per_hour=pod.usd_per_hour, now=now, ended=ended
+        )
 
 
 def _is_wanted(pod_id: str, call_id: UUID) -> bool:

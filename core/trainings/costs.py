@@ -41,13 +41,14 @@ def reserve(connection: Connection, run: Run, amount: Decimal, now: datetime) ->
     """Promise money for what a run has ahead once more; its key. Raises BudgetExceeded."""
     number = run.reservations + 1
     key = key_of(run.id, number)
-    budget.reserve(connection, reservation(key, amount, run), now)
+    note = quote(connection, run.trainer, run.steps, now).note
+    budget.reserve(connection, reservation(key, amount, run, note), now)
     SQL["set_reservation"].run(connection, id=run.id, key=key, quoted_usd=amount, number=number, now=now)
     return key
 
 
-def reservation(key: str, amount: Decimal, run: Run) -> Reservation:
-    """The reservation of a run as the budget wants it."""
+def reservation(key: str, amount: Decimal, run: Run, note: str | None = None) -> Reservation:
+    """The reservation of a run as the budget wants it; `note` says which price was not known."""
     return Reservation(
         source_key=key,
         amount_usd=amount,
@@ -57,6 +58,8 @@ def reservation(key: str, amount: Decimal, run: Run) -> Reservation:
         lora_model_id=run.lora_id,
         run_id=run.id,
         stage="training",
+        flagged=note is not None,
+        note=note,
     )
 
 
@@ -74,18 +77,28 @@ def training_cost(
         rate = (record and record.usd_per_hour) or call.usd_per_hour
         unit, each = price.unit, rate if price.unit == "hour" and rate else price.unit_usd
         version = price.version
-    return _line(call, service, quantity, unit, each, version, now)
+    # What the provider itself tells needs no price of ours.
+    note = price.note if version == price.version else None
+    return _line(call, service, quantity, unit, each, version, now, note)
 
 
 def picture_cost(connection: Connection, call: Call, state: TrainingState, now: datetime) -> CostLine:
     """What a test picture has cost: one that was not made costs nothing."""
     price = prices.current(connection, call.provider, PICTURES_SERVICE, call.submitted_at or call.created_at)
     made = prices.megapixels(*policy.PICTURE_SIZE) if state is TrainingState.SUCCEEDED else 0
-    return _line(call, PICTURES_SERVICE, Decimal(made), price.unit, price.unit_usd, price.version, now)
+    unit, each = price.unit, price.unit_usd
+    return _line(call, PICTURES_SERVICE, Decimal(made), unit, each, price.version, now, price.note)
 
 
 def _line(
-    call: Call, service: str, quantity: Decimal, unit: str, each: Decimal, version: str, now: datetime
+    call: Call,
+    service: str,
+    quantity: Decimal,
+    unit: str,
+    each: Decimal,
+    version: str,
+    now: datetime,
+    note: str | None,
 ) -> CostLine:
     return CostLine(
         source_key=f"training-call:{call.id}",
@@ -97,6 +110,8 @@ def _line(
         price_version=version,
         stage=_STAGE[call.purpose],
         occurred_at=now,
+        flagged=note is not None,
+        note=note,
     )
 
 

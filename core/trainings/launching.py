@@ -81,12 +81,13 @@ def begin(connection: Connection, actor: Actor, creator: Creator, wanted: Launch
     )
     launch_rules.check_can_launch(wanted, facts, label=training_registry.label(wanted.trainer))
     run_id = uuid.uuid4()
-    amount = costs.quote(connection, wanted.trainer, wanted.steps, now).total_usd
+    quote = costs.quote(connection, wanted.trainer, wanted.steps, now)
+    amount = quote.total_usd
     _write_lora(connection, creator, wanted, tools)
     _write_run(connection, run_id, creator, with_usual(wanted, trainer), images, amount, tools)
     run = find(connection, run_id)
     assert run is not None
-    budget.reserve(connection, costs.reservation(costs.key_of(run_id, 1), amount, run), now)
+    budget.reserve(connection, costs.reservation(costs.key_of(run_id, 1), amount, run, quote.note), now)
     _note_launch(connection, actor, run, amount, tools)
     return run
 

@@ -11,6 +11,7 @@ import io
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -86,5 +87,7 @@ def cell(value: Any) -> str:
     """A value as a cell that no spreadsheet takes for a formula."""
     if value is None:
         return ""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     text = value.isoformat() if isinstance(value, datetime) else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text

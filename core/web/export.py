@@ -1,4 +1,4 @@
-"""The rows behind a page's numbers as CSV: generations by a filter, stored files by what they are for."""
+"""The rows behind a page's numbers as CSV: generations and ledger lines by a filter, files by their use."""
 
 from datetime import UTC, datetime
 
@@ -7,6 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from core import access, database, usage
 from core.access import Action, Actor
+from core.budget import ledger
 from core.deliveries import health_rows, tools, windows
 from core.deliveries.windows import Filter
 from core.errors import InvalidInput
@@ -15,11 +16,16 @@ from core.web import csv_answers
 from core.web.openapi import SCHEMES, refusals
 
 router = APIRouter(tags=["CSV"])
-DELIVERIES, STORAGE = "deliveries.csv", "storage.csv"
+DELIVERIES, LEDGER, STORAGE = "deliveries.csv", "ledger.csv", "storage.csv"
 _SECURITY = {"security": [{}, *SCHEMES]}
 _COLUMNS = (
     "id", "created_at", "kind", "model", "delivery_state", "status", "delivered_at", "task_id", "user_id",
     "failure_category", "failure_code", "failure_message", "result_expires_at", "asset_url", "prompt",
+)  # fmt: skip
+_LEDGER_COLUMNS = (
+    "id", "occurred_at", "month", "scope", "kind", "provider", "service", "model", "stage", "user_id",
+    "run_id", "generation_id", "quantity", "unit", "unit_price", "price_version", "amount_usd", "flagged",
+    "note", "source_key", "corrects",
 )  # fmt: skip
 _FILE_COLUMNS = ("bucket", "path", "bytes", "content_type", "modified_at")
 
@@ -28,6 +34,12 @@ def link(actor: Actor | None, chosen: Filter, now: datetime) -> str | None:
     """Where `actor` gets the generations that the filter matches. None where no key signs links."""
     access.check(actor, Action.VIEW)
     return csv_answers.link(DELIVERIES, chosen.query(), now)
+
+
+def ledger_link(actor: Actor | None, chosen: ledger.Filter, now: datetime) -> str | None:
+    """Where `actor` gets the ledger's lines that the filter matches. None where no key signs links."""
+    access.check(actor, Action.VIEW)
+    return csv_answers.link(LEDGER, chosen.query(), now)
 
 
 def storage_link(actor: Actor | None, line: usage.Line, counted_at: datetime, now: datetime) -> str | None:
@@ -55,6 +67,23 @@ def deliveries_csv(request: Request) -> StreamingResponse:
         for generation in health_rows.every_row(actor, chosen, now)
     )
     return csv_answers.answer(f"deliveries-{chosen.window}", _COLUMNS, rows, now)
+
+
+@router.get(
+    f"/{LEDGER}",
+    response_class=StreamingResponse,
+    responses=refusals(400, 401, 403),
+    openapi_extra=_SECURITY,
+)
+def ledger_csv(request: Request) -> StreamingResponse:
+    """Every line of the ledger that the filter matches, newest first; amounts in dollars."""
+    given, now = dict(request.query_params), database.now()
+    actor = access.check(csv_answers.looker(LEDGER, request, given, now), Action.VIEW)
+    chosen, faults = ledger.read(given, now)
+    if faults:
+        raise InvalidInput("filter", " ".join(faults))
+    rows = ([getattr(line, name) for name in _LEDGER_COLUMNS] for line in ledger.every_line(actor, chosen))
+    return csv_answers.answer(f"ledger-{chosen.scope}-{chosen.month:%Y-%m}", _LEDGER_COLUMNS, rows, now)
 
 
 @router.get(

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.access import Action, Actor
 from core.alerts import views as alerts_views
+from core.alerts import words
 from core.alerts.models import Alert
 from core.deliveries import views
 from core.deliveries.models import Generation
@@ -62,30 +63,16 @@ def gather(actor: Actor, now: datetime, zone: tzinfo) -> Sequence[Task]:
 
 
 def _of_alert(actor: Actor, alert: Alert, now: datetime, zone: tzinfo) -> Task:
-    told = alerts.TOLD[alert.kind]
-    if alert.kind in alerts.IN_LIBRARY:
-        one = alert.ids[0] if len(alert.ids) == 1 else ""
-        return Task(
-            tone=told.tone,
-            icon=told.icon,
-            headline=told.headline(alert),
-            detail_html=alerts.detail_html(alert, now, zone),
-            button="Open",
-            page="lora_library.py",
-            query={"lora": one} if one else alerts.IN_LIBRARY[alert.kind],
-            alert=alert,
-        )
-    # It names a few of its rows. When those are all, they are opened, where no filter shows just those.
-    all_named = len(alert.ids) == alert.count and actor.may(Action.DEBUG_GENERATION)
-    named = ",".join(alert.ids) if all_named and (alert.count == 1 or not told.exact) else ""
+    may_debug = actor.may(Action.DEBUG_GENERATION)
+    page, query = words.evidence_of(alert, may_debug=may_debug) or ("", {})
     return Task(
-        tone=told.tone,
-        icon=told.icon,
-        headline=told.headline(alert),
+        tone=alerts.tone_of(alert),
+        icon=alerts.ICONS[alert.kind],
+        headline=words.headline(alert),
         detail_html=alerts.detail_html(alert, now, zone),
-        button="Open" if named or told.state else "",
-        page="debug_sync.py" if named else "delivery_health.py",
-        query={"q": named} if named else {"state": told.state},
+        button="Open" if page else "",
+        page=f"{page}.py",
+        query=dict(query),
         alert=alert,
     )
 

@@ -41,20 +41,25 @@ FROM (SELECT id, updated_at,
 GROUP BY subject ORDER BY count DESC LIMIT 10;
 
 -- name: newest_finished
--- Of the newest generations since the given time: how many have ended, and how many of those were delivered.
+-- Of the newest generations since the given time: how many have ended, how many of those were delivered; films apart.
 SELECT count(*) FILTER (WHERE delivery_state = 'delivered') AS delivered,
-       count(*) FILTER (WHERE delivery_state IN ('delivered', 'failed', 'lost')) AS finished
-FROM (SELECT delivery_state FROM generations WHERE created_at >= :since
+       count(*) FILTER (WHERE delivery_state IN ('delivered', 'failed', 'lost')) AS finished,
+       count(*) FILTER (WHERE delivery_state = 'delivered' AND is_film) AS films_delivered,
+       count(*) FILTER (WHERE delivery_state IN ('delivered', 'failed', 'lost') AND is_film) AS films_finished
+FROM (SELECT delivery_state, generation_kind(CAST(kind AS text), CAST(model AS text)) = 'video' AS is_film
+      FROM generations WHERE created_at >= :since
       ORDER BY created_at DESC, id DESC LIMIT :newest) g;
 
 -- name: record
--- Opens, renews and resolves so that the open alerts of these kinds are the causes given; a grown one is shown again.
+-- Opens, renews and resolves so that the open alerts of these kinds are the causes given; a grown one is shown again, one that is told once never.
 WITH cause AS (
     SELECT * FROM jsonb_to_recordset(CAST(:causes AS jsonb))
-        AS c(kind text, subject text, severity text, count int, evidence jsonb)
+        AS c(kind text, subject text, severity text, count int, evidence jsonb, once boolean)
+    WHERE NOT (once AND EXISTS (SELECT FROM alerts a WHERE a.kind = c.kind AND a.subject = c.subject
+                                AND a.resolved_at IS NOT NULL))
 ), seen AS (
-    INSERT INTO alerts (kind, subject, severity, count, evidence, opened_at, last_seen_at)
-    SELECT kind, subject, severity, count, evidence, CAST(:now AS timestamptz), CAST(:now AS timestamptz) FROM cause
+    INSERT INTO alerts (kind, subject, severity, count, evidence, once, opened_at, last_seen_at)
+    SELECT kind, subject, severity, count, evidence, once, CAST(:now AS timestamptz), CAST(:now AS timestamptz) FROM cause
     ORDER BY kind, subject
     ON CONFLICT (kind, subject) WHERE resolved_at IS NULL DO UPDATE
     SET severity = EXCLUDED.severity, count = EXCLUDED.count, evidence = EXCLUDED.evidence,
@@ -80,7 +85,7 @@ RETURNING *;
 -- name: prune
 -- Forgets alerts that were resolved before the given time; of the closing kinds the last acknowledged one stays.
 DELETE FROM alerts a
-WHERE resolved_at < :before
+WHERE resolved_at < :before AND (NOT once OR resolved_at < CAST(:before AS timestamptz) - interval '40 days')
   AND (kind <> ALL(CAST(:closing AS text[]))
        OR EXISTS (SELECT FROM alerts l WHERE l.kind = a.kind AND l.subject = a.subject
                   AND l.resolved_at > a.resolved_at AND l.acknowledged_at IS NOT NULL));
@@ -88,7 +93,32 @@ WHERE resolved_at < :before
 -- name: waiting
 -- Open alerts that nobody has acknowledged, worst first.
 SELECT * FROM alerts WHERE resolved_at IS NULL AND acknowledged_at IS NULL
-ORDER BY severity = 'critical' DESC, opened_at LIMIT :limit;
+ORDER BY severity = 'critical' DESC, severity = 'warning' DESC, opened_at LIMIT :limit;
+
+-- name: acknowledged
+-- Open alerts that somebody has seen to, the newest first.
+SELECT * FROM alerts WHERE resolved_at IS NULL AND acknowledged_at IS NOT NULL
+ORDER BY acknowledged_at DESC LIMIT :limit;
+
+-- name: past
+-- Alerts that are over, the newest first, a page at a time before the given place.
+SELECT * FROM alerts
+WHERE resolved_at IS NOT NULL
+  AND (CAST(:before_at AS timestamptz) IS NULL OR (resolved_at, id) < (:before_at, CAST(:before_id AS uuid)))
+ORDER BY resolved_at DESC, id DESC LIMIT :limit;
+
+-- name: how_many
+-- How many alerts are open: those that wait for a person, and those that somebody has seen to.
+SELECT count(*) FILTER (WHERE acknowledged_at IS NULL) AS waiting,
+       count(*) FILTER (WHERE acknowledged_at IS NOT NULL) AS acknowledged
+FROM alerts WHERE resolved_at IS NULL;
+
+-- name: take_untold
+-- Takes the open alerts that nobody has been told of, for this transaction alone.
+UPDATE alerts SET notified_at = :now, message_key = :key
+WHERE id = ANY(ARRAY(SELECT id FROM alerts WHERE notified_at IS NULL AND resolved_at IS NULL
+                     ORDER BY opened_at LIMIT 50 FOR UPDATE SKIP LOCKED))
+RETURNING *;
 
 -- name: wrong_weights
 -- LoRAs whose weights are not there, or are not what they were: how many, the first ones, since when.

@@ -167,12 +167,14 @@ WITH moved AS (
          AS e(n int, kind text, attempt int, duration_ms int, bytes bigint, error_category text, words text, detail jsonb)
     ORDER BY e.n
 ), charged AS (
-    INSERT INTO job_costs (kind, provider, service, model, user_id, generation_id, stage, quantity, unit,
-                           unit_price, price_version, amount_usd, occurred_at, source_key)
-    SELECT 'settle', 'kie', 'generation', moved.model, moved.user_id, moved.id, 'generate', c.quantity, c.unit,
-           c.unit_price, c.price_version, c.amount_usd, :now, c.source_key
+    INSERT INTO job_costs (kind, scope, month, provider, service, model, user_id, generation_id, stage, quantity, unit,
+                           unit_price, price_version, amount_usd, occurred_at, source_key, flagged, note)
+    SELECT 'settle', 'deliveries', CAST(date_trunc('month', CAST(:now AS timestamptz) AT TIME ZONE 'UTC') AS date),
+           'kie', 'generation', moved.model, moved.user_id, moved.id, 'generate', c.quantity, c.unit,
+           c.unit_price, c.price_version, c.amount_usd, :now, c.source_key, coalesce(c.flagged, false), c.note
     FROM moved, jsonb_to_recordset(CAST(:costs AS jsonb)) AS c(quantity numeric, unit text, unit_price numeric,
-                                                               price_version text, amount_usd numeric, source_key text)
+                                                               price_version text, amount_usd numeric, source_key text,
+                                                               flagged boolean, note text)
     ON CONFLICT (source_key) WHERE source_key IS NOT NULL DO NOTHING
 )
 SELECT * FROM moved;

@@ -116,9 +116,10 @@ WITH hour AS (
            CASE WHEN arrived THEN delivered_at END, created_at, delivered_at
     FROM made ORDER BY n
 ), costs AS (
-    INSERT INTO job_costs (kind, provider, service, model, user_id, generation_id, stage, quantity, unit,
+    INSERT INTO job_costs (kind, scope, month, provider, service, model, user_id, generation_id, stage, quantity, unit,
                            unit_price, price_version, amount_usd, occurred_at, source_key)
-    SELECT 'settle', 'kie', 'generation', model, user_id, id, 'generate', credits, 'credit',
+    SELECT 'settle', 'deliveries', CAST(date_trunc('month', CAST(finished_at AS timestamptz) AT TIME ZONE 'UTC') AS date),
+           'kie', 'generation', model, user_id, id, 'generate', credits, 'credit',
            CAST(:usd_per_credit AS numeric), :price_version, usd, finished_at, 'kie:' || task
     FROM made WHERE paid ORDER BY n
 ), called AS (
@@ -194,7 +195,8 @@ RETURNING taken_at;
 SELECT (SELECT count(*) FROM generations WHERE id BETWEEN :first AND :last) AS generations,
        (SELECT count(*) FROM delivery_events WHERE generation_id BETWEEN :first AND :last) AS events,
        (SELECT count(*) FROM callback_inbox WHERE generation_id BETWEEN :first AND :last) AS callbacks,
-       (SELECT count(*) FROM job_costs WHERE generation_id BETWEEN :first AND :last) AS costs,
+       (SELECT count(*) FROM job_costs WHERE generation_id BETWEEN :first AND :last)
+           + (SELECT count(*) FROM job_costs WHERE run_id BETWEEN :first AND :last) AS costs,
        (SELECT count(*) FROM stored_files WHERE generation_id BETWEEN :first AND :last) AS files,
        (SELECT count(*) FROM auth.users WHERE id BETWEEN :first AND :last) AS customers;
 
@@ -229,6 +231,47 @@ DELETE FROM callback_inbox WHERE ctid = ANY(ARRAY(
 -- A batch of its ledger lines.
 DELETE FROM job_costs WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM job_costs WHERE generation_id BETWEEN :first AND :last LIMIT :limit));
+
+-- name: clear_training_costs
+-- What its trainings cost, and the running totals that hold it.
+WITH gone AS (
+    DELETE FROM job_costs WHERE run_id BETWEEN :first AND :last RETURNING scope, month, kind, amount_usd
+), summed AS (
+    SELECT scope, month, coalesce(sum(amount_usd) FILTER (WHERE kind IN ('settle', 'correct')), 0) AS settled_usd,
+           coalesce(sum(amount_usd) FILTER (WHERE kind IN ('reserve', 'release')), 0) AS reserved_usd
+    FROM gone GROUP BY scope, month
+)
+UPDATE budget_totals b
+SET settled_usd = b.settled_usd - s.settled_usd, reserved_usd = b.reserved_usd - s.reserved_usd
+FROM summed s WHERE b.scope = s.scope AND b.month = s.month AND CAST(:limit AS int) > 0;
+
+-- name: clear_sums
+-- Sums and running totals in which nothing is left.
+WITH totals AS (
+    DELETE FROM budget_totals WHERE settled_usd = 0 AND reserved_usd = 0
+)
+DELETE FROM cost_rollup WHERE lines = 0 AND settled_usd = 0 AND reserved_usd = 0;
+
+-- name: fill_trainings
+-- What trainings of the history have cost, with the running totals.
+WITH written AS (
+    INSERT INTO job_costs (kind, scope, month, reservation_key, provider, service, user_id, run_id, stage, quantity, unit,
+                           unit_price, price_version, amount_usd, occurred_at, source_key)
+    SELECT kind, 'trainings', month, reservation_key, provider, service, user_id, run_id, stage, quantity, unit,
+           unit_price, price_version, amount_usd, occurred_at, source_key
+    FROM jsonb_to_recordset(CAST(:lines AS jsonb)) AS l(
+        kind text, month date, reservation_key text, provider text, service text, user_id uuid, run_id uuid, stage text,
+        quantity numeric, unit text, unit_price numeric, price_version text, amount_usd numeric, occurred_at timestamptz,
+        source_key text)
+    ON CONFLICT (source_key) WHERE source_key IS NOT NULL DO NOTHING
+    RETURNING scope, month, kind, amount_usd
+)
+INSERT INTO budget_totals AS b (scope, month, settled_usd, reserved_usd)
+SELECT scope, month, coalesce(sum(amount_usd) FILTER (WHERE kind = 'settle'), 0),
+       coalesce(sum(amount_usd) FILTER (WHERE kind <> 'settle'), 0)
+FROM written GROUP BY scope, month
+ON CONFLICT (scope, month) DO UPDATE
+SET settled_usd = b.settled_usd + EXCLUDED.settled_usd, reserved_usd = b.reserved_usd + EXCLUDED.reserved_usd;
 
 -- name: clear_files
 -- A batch of its files' rows.
@@ -275,9 +318,10 @@ WITH row_ AS MATERIALIZED (
            submitted_at - interval '0.5 s', updated_at
     FROM row_
 ), charged AS (
-    INSERT INTO job_costs (kind, provider, service, model, user_id, generation_id, stage, quantity, unit,
+    INSERT INTO job_costs (kind, scope, month, provider, service, model, user_id, generation_id, stage, quantity, unit,
                            unit_price, price_version, amount_usd, occurred_at, source_key)
-    SELECT 'settle', 'kie', 'generation', model, user_id, id, 'generate', credits, 'credit', usd_per_credit,
+    SELECT 'settle', 'deliveries', CAST(date_trunc('month', submitted_at AT TIME ZONE 'UTC') AS date),
+           'kie', 'generation', model, user_id, id, 'generate', credits, 'credit', usd_per_credit,
            price_version, usd, submitted_at, 'kie:' || task_id
     FROM row_ WHERE usd IS NOT NULL
 )

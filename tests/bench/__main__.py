@@ -4,9 +4,20 @@ import importlib
 import sys
 
 NAMES = (
-    "move", "deliver", "callback", "poll", "health", "pages", "start", "zip", "trainings", "crash", "library",
+    "move",
+    "deliver",
+    "callback",
+    "poll",
+    "health",
+    "budget",
+    "pages",
+    "start",
+    "zip",
+    "trainings",
+    "crash",
+    "library",
     "loras",
-)  # fmt: skip
+)
 
 
 def main(argv: list[str]) -> int:

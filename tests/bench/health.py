@@ -95,14 +95,14 @@ def cost(work: Callable[[], Any]) -> Cost:
     """What `work` costs."""
     with recorded() as statements:
         work()
-    plans = [_explain(statements) for _ in range(REPEATS)]
+    plans = [explain(statements) for _ in range(REPEATS)]
     took = []
     for _ in range(REPEATS):
         begun = time.perf_counter()
         work()
         took.append((time.perf_counter() - begun) * 1000)
     return Cost(
-        statistics.median(sum(map(_time, plan)) for plan in plans),
+        statistics.median(sum(map(time_of, plan)) for plan in plans),
         statistics.median(took),
         sum(_reads_whole_table(plan["Plan"]) for plan in plans[0]),
     )
@@ -125,7 +125,8 @@ def recorded() -> Iterator[list[Statement]]:
         event.remove(engine, "before_cursor_execute", note)
 
 
-def _explain(statements: Sequence[Statement]) -> list[Mapping[str, Any]]:
+def explain(statements: Sequence[Statement]) -> list[Mapping[str, Any]]:
+    """The plan of each, as it ran."""
     with database.reading() as connection:
         return [_plan(connection, statement) for statement in statements]
 
@@ -137,7 +138,8 @@ def _plan(connection: Connection, statement: Statement) -> Mapping[str, Any]:
     return dict(plan)
 
 
-def _time(plan: Mapping[str, Any]) -> float:
+def time_of(plan: Mapping[str, Any]) -> float:
+    """Planning and execution, milliseconds."""
     return float(plan["Planning Time"]) + float(plan["Execution Time"])
 
 
@@ -148,7 +150,7 @@ def _reads_whole_table(node: Mapping[str, Any]) -> int:
 
 def _naive() -> float:
     statements = [Statement(sql, ()) for sql in NAIVE]
-    return statistics.median(sum(map(_time, _explain(statements))) for _ in range(3))
+    return statistics.median(sum(map(time_of, explain(statements))) for _ in range(3))
 
 
 def figures(found: Measured) -> Iterator[Figure]:

@@ -20,6 +20,7 @@ from core import settings
 from core.local import postgres, stack
 from core.settings import ROOT
 from tests.conftest import free_port
+from tests.journeys.mailbox import Received, mail_server
 
 PATIENCE_S = 60.0
 # Signs the tokens of customers, who use the API beside the pages.
@@ -97,16 +98,26 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture(scope="package")
-def product() -> Iterator[Product]:
-    """`streamlit run app.py` with nothing configured, in a data folder of its own."""
+def mailbox() -> Iterator[Received]:
+    """Where the product's alerts arrive."""
+    with mail_server() as received:
+        yield received
+
+
+@pytest.fixture(scope="package")
+def product(mailbox: Received) -> Iterator[Product]:
+    """`streamlit run app.py` with nothing configured but this machine's mail, in a data folder of its own."""
     with postgres.temporary_folder() as place:
         port = free_port()
         environment = {
             name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}
-        } | {
+        }
+        mail = f"mailto://127.0.0.1:{mailbox.port}?from=ops@studio.example&to=team@studio.example"
+        environment |= {
             "STUDIO_OPS_DATA_DIR": str(place / "data"),
             "STREAMLIT_SERVER_PORT": str(port),
             "SUPABASE_JWT_SECRET": JWT_SECRET,
+            "ALERT_URLS": mail,
         }
         said = place / "said.log"
         with said.open("wb") as output:

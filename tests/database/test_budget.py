@@ -14,6 +14,7 @@ from core import access, database
 from core.budget import prices, service, views
 from core.budget.models import TRAININGS, BudgetExceeded, CostLine, Position, Reservation
 from core.errors import NotFound
+from tests.database import ledger
 from tests.database.shared import shared_database
 
 ADA = access.command_line("ada")
@@ -29,8 +30,7 @@ def _connected(postgres_server: str) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _empty(_connected: None) -> None:
-    sql("DELETE FROM job_costs")
-    sql("DELETE FROM budget_totals")
+    ledger.empty(sql)
 
 
 def sql(statement: str, *values: Any) -> list[Any]:
@@ -182,6 +182,20 @@ def test_a_quote_is_by_the_prices_of_its_day() -> None:
         connection.rollback()
 
 
-def test_a_missing_price_is_named() -> None:
-    with database.reading() as connection, pytest.raises(NotFound, match="flux-lora at nobody"):
-        prices.current(connection, "nobody", "flux-lora", NOW)
+def test_a_missing_price_is_the_highest_of_its_family_and_says_so() -> None:
+    with database.transaction() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO prices (provider, service, unit, unit_usd, valid_from, source) VALUES"
+            " ('fal', 'flux-pro-trainer', 'step', 0.008, '2026-01-01Z', 'test'),"
+            " ('fal', 'flux-max-trainer', 'step', 0.009, '2027-01-01Z', 'not yet')"
+        )
+        connection.exec_driver_sql("DELETE FROM prices WHERE service = 'flux-lora-fast-training'")
+        quote = prices.training_quote(connection, "fal", 1000, 0, (1, 1), NOW)
+        connection.rollback()
+    assert (quote.training_usd, quote.service) == (Decimal("8.0000"), "flux-lora-fast-training")
+    assert quote.note == ("No price for flux-lora-fast-training at fal: the highest of its family is taken.")
+
+
+def test_what_nobody_sells_has_no_price() -> None:
+    with database.reading() as connection, pytest.raises(NotFound, match="no price for haircuts at nobody"):
+        prices.current(connection, "nobody", "haircuts", NOW)

@@ -10,6 +10,7 @@ import pytest
 from core import database
 from core.deliveries.models import DeliveryState, Event, EventKind, Generation
 from core.deliveries.repository import SQL, add_event, events_json, find, find_by_task
+from tests.database import ledger
 from tests.database.shared import shared_database
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -26,8 +27,9 @@ def _connected(postgres_server: str) -> Iterator[str]:
 def rows(_connected: str) -> None:
     """A migrated database without a row."""
     database.connect(_connected)
-    for table in ("generations", "delivery_events", "stored_files", "job_costs"):
+    for table in ("generations", "delivery_events", "stored_files"):
         sql(f"DELETE FROM {table}")
+    ledger.empty(sql)
 
 
 def sql(statement: str, *values: Any) -> list[Any]:

@@ -11,6 +11,7 @@ import pytest
 from core import database
 from core.deliveries.models import DeliveryState, Event, EventKind, Generation, StoredFile
 from core.deliveries.repository import SQL, events_json, files_json, find
+from tests.database import ledger
 from tests.database.shared import shared_database
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -27,8 +28,9 @@ def _connected(postgres_server: str) -> Iterator[str]:
 def rows(_connected: str) -> None:
     """A migrated database without a row."""
     database.connect(_connected)
-    for table in ("generations", "delivery_events", "stored_files", "job_costs"):
+    for table in ("generations", "delivery_events", "stored_files"):
         sql(f"DELETE FROM {table}")
+    ledger.empty(sql)
 
 
 def sql(statement: str, *values: Any) -> list[Any]:

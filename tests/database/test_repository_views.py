@@ -13,6 +13,7 @@ from core.deliveries import health, views
 from core.deliveries.models import DeliveryState, Generation
 from core.deliveries.repository import find
 from core.errors import NotAllowed, NotFound, NotSignedIn
+from tests.database import ledger
 from tests.database.shared import shared_database
 
 S = DeliveryState
@@ -30,8 +31,9 @@ def _connected(postgres_server: str) -> Iterator[None]:
 @pytest.fixture
 def rows(_connected: None) -> None:
     """A migrated database without a row."""
-    for table in ("generations", "delivery_events", "stored_files", "job_costs", "callback_inbox"):
+    for table in ("generations", "delivery_events", "stored_files", "callback_inbox"):
         sql(f"DELETE FROM {table}")
+    ledger.empty(sql)
 
 
 def sql(statement: str, *values: Any) -> None:

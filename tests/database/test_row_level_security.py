@@ -23,6 +23,8 @@ OURS = (
     "lora_library", "lora_passages", "lora_vocabulary", "lora_ratings", "lora_reports",
     "lora_standing", "lora_versions",
     "lora_uses", "lora_uses_daily", "lora_weight_proofs", "lora_library_totals", "lora_requests",
+    "cost_changes", "cost_rollup", "cost_fold_state", "budget_overrides", "credit_rates", "provider_balances",
+    "notifications", "notification_choices", "orphan_pods",
 )  # fmt: skip
 ROWS = f"""
 INSERT INTO auth.users (id, email) VALUES ('{ADA}', 'ada@example.com'), ('{BO}', 'bo@example.com');

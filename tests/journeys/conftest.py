@@ -19,6 +19,7 @@ from core.web import files, lora_models
 from core.web.routes import ROUTES
 from jobs.__main__ import main
 from tests.conftest import CALLBACK_SECRET, SANDBOX_KEY, Sandbox, free_port
+from tests.database import ledger
 from tests.database.shared import shared_database
 from tests.journeys.lora_users import ADA, BO
 from tests.journeys.training_world import Trainings
@@ -35,7 +36,6 @@ _EMPTIED = (
     "stored_files",
     "storage_usage",
     "rehearsals",
-    "job_costs",
     "job_runs",
     "process_heartbeats",
     "provider_limits",
@@ -52,7 +52,10 @@ _EMPTIED = (
     "training_zips",
     "lora_training_jobs",
     "user_training_limits",
-    "budget_totals",
+    "notifications",
+    "notification_choices",
+    "orphan_pods",
+    "provider_balances",
 )
 
 
@@ -125,6 +128,7 @@ def world(web: httpx.Client, sandbox: Sandbox, product: dict[str, str]) -> World
     sandbox.put("settings", image_seconds=0.05, video_seconds=0.05, file_bytes=60_000)
     for table in _EMPTIED:
         found.sql(f"DELETE FROM {table}")
+    ledger.empty(found.sql)
     found.sql("INSERT INTO provider_limits (key, per_second) VALUES ('kie:create', 1000), ('kie:read', 1000)")
     for path in found.files():
         path.unlink()

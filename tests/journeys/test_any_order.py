@@ -32,6 +32,7 @@ from core.deliveries.models import ACTIVE, Callback, DeliveryState
 from core.deliveries.service import NewGeneration
 from core.errors import StudioOpsError
 from core.work.limiter import Priority
+from tests.database import ledger
 from tests.journeys.crashing import Fuse, Killed, fused
 from tests.journeys.world import World
 
@@ -65,8 +66,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.offset = timedelta()
         self.ids: list[str] = []
         self.company: set[str] = set()
-        for table in ("generations", "delivery_events", "callback_inbox", "stored_files", "job_costs"):
+        for table in ("generations", "delivery_events", "callback_inbox", "stored_files"):
             world.sql(f"DELETE FROM {table}")
+        ledger.empty(world.sql)
         world.sql("DELETE FROM procrastinate_jobs")
         world.sandbox.reset()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core import access, usage
+from core.budget import fold
 from core.deliveries import rollups, tools
 from core.deliveries.models import DeliveryState
 from core.errors import Conflict, ErrorCategory, InvalidInput, NotAllowed
@@ -21,7 +22,7 @@ OPERATOR = access.command_line("tester")
 # What a process writes about itself, and what nobody can delete.
 NOT_OURS = {"audit_log", "job_runs", "process_heartbeats", "provider_limits", "procrastinate_workers"}
 # How far back hours have been counted; none of their numbers stands in it.
-NOT_OURS |= {"delivery_rollup_state"}
+NOT_OURS |= {"delivery_rollup_state", "cost_fold_state"}
 
 
 def begun(generations: int = 600, days: int = 60, seed: int = 7) -> int:
@@ -35,8 +36,9 @@ def cleared() -> None:
 
 
 def every_table(world: World) -> dict[str, list[str]]:
-    """Every row of every table of ours and of auth.users, as text, in order, all hours counted."""
+    """Every row of every table of ours and of auth.users, as text, in order, all hours and costs counted."""
     rollups.run(datetime.now(UTC))
+    fold.run(datetime.now(UTC))
     tables = world.sql(
         "SELECT schemaname || '.' || tablename AS name FROM pg_tables"
         " WHERE schemaname = 'public' OR (schemaname, tablename) = ('auth', 'users')"

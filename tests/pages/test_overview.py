@@ -27,7 +27,11 @@ def test_the_first_day_says_what_to_do_first(
     app = open_page("overview.py")
     assert not failures_of(app)
     assert "Nothing has been generated yet" in html_of(app)
-    assert [button.label for button in app.button] == ["Make the first test", "Rehearse with a history"]
+    assert [button.label for button in app.button] == [
+        "Make the first test",
+        "Rehearse with a history",
+        "Budget",
+    ]
     app.button[0].click().run()
     assert "Does this model work today?" in html_of(app)
 

@@ -21,6 +21,8 @@ MAY = {
     Action.EDIT_LORA: {"product", "operations", "admin"},
     Action.ARCHIVE_LORA: {"product", "operations", "admin"},
     Action.MODERATE_LORA: {"operations", "admin"},
+    Action.MANAGE_BUDGET: {"operations", "admin"},
+    Action.TEST_ALERTS: {"operations", "admin"},
 }
 
 

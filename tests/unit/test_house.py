@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("core.deliveries", "core.trainings"),
     ("core.loras",),
     ("core.budget",),
-    ("core.upgrade", "core.usage"),
+    ("core.upgrade", "core.usage", "core.notifications"),
     ("core.providers", "core.storage", "core.work", "core.audit", "core.access"),
     ("core.queries",),
     ("core.database", "core.settings", "core.errors", "core.log", "core.version"),
@@ -52,6 +52,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ONLY_IN = {
     "streamlit": ("app.py", "pages/"),
     "plotly": ("pages/",),
+    "apprise": ("core/notifications/channels.py",),
     "apscheduler": ("jobs/clock.py",),
     "procrastinate": ("jobs/worker.py",),
 }

@@ -1,0 +1,8 @@
+"""Compares what was written for pods with RunPod's own bill."""
+
+from core.trainings import billing, tools
+
+
+def run() -> int:
+    """Correct what differs; how many lines."""
+    return billing.compare(tools.current())

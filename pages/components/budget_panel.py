@@ -1,0 +1,29 @@
+"""The Overview's line of the budget."""
+
+from datetime import datetime
+
+import streamlit as st
+
+from core.access import Actor
+from core.budget import views
+from pages.components import budget_bar
+
+
+def show(actor: Actor, now: datetime) -> None:
+    """This month's trainings against their budget, and where they are going, in a line."""
+    position, found = views.outlook(actor, now)
+    if found is not None and found.limit_on is not None and position.has_limit:
+        going = f"likely crosses it on {budget_bar.day_name(found.limit_on)}"
+    elif found is not None:
+        going = f"{position.month:%B} will come to about {budget_bar.cents_of(found.likely_usd)}"
+    else:
+        going = "too early for a forecast"
+    head = (
+        '<div class="so-panel-head"><b>Budget</b><span class="so-quiet so-small">'
+        f"trainings in {position.month:%B}, {going}</span></div>"
+    )
+    st.html(head + budget_bar.head_html(position) + budget_bar.bar_html(position))
+    if st.button(
+        "Budget", icon=":material/arrow_forward:", icon_position="right", type="tertiary", key="so-to-budget"
+    ):
+        st.switch_page("budget.py")

@@ -1,0 +1,235 @@
+"""What a month is made of: whether it was worth it, who and what drives it, past months, quotas."""
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from html import escape
+from uuid import UUID
+
+import streamlit as st
+
+from core.budget.ledger import PARAMETERS, Filter
+from core.budget.models import TRAININGS
+from core.budget.views import Board, Credits, Part
+from core.trainings.spending import Creator, Quota, Worth
+from pages.components import formats, look
+from pages.components.budget_bar import cents_of
+from pages.components.health_filters import model_name
+from pages.components.training_words import trainer
+
+SCOPE_NAMES = {
+    "trainings": "Trainings",
+    "deliveries": "KIE generations",
+    "everything": "Everything",
+    "other": "Other systems",
+}
+STAGES = {"training": "Training", "validation": "Test pictures", "generate": "Generation", "": "No stage"}
+_PROVIDERS = {"kie": "KIE", "": "No provider"}
+SHOWN = 6
+
+
+def go(wanted: Filter) -> None:
+    """Look at this; for a button's `on_click`."""
+    for name in PARAMETERS:
+        st.query_params.pop(name, None)
+    for name, value in wanted.query().items():
+        st.query_params[name] = value
+
+
+def provider_name(key: str) -> str:
+    """A provider as people call it."""
+    return _PROVIDERS.get(key) or trainer(key)
+
+
+def signed(share: float | None) -> str:
+    """`+2.4 %`, `−1.0 %`, of a share that may be either."""
+    if share is None:
+        return formats.NO_DATA
+    return f"{'−' if share < 0 else '+'}{formats.percent(round(abs(share), 4))}"
+
+
+def worth(found: Worth, quotas: Sequence[Quota]) -> None:
+    """Four numbers: a completed LoRA, failures, estimate against actual, quotas."""
+    per = found.per_completed_usd
+    drift = sum((one.settled_usd - one.quoted_usd for one in found.drifts), Decimal(0))
+    quoted = sum((one.quoted_usd for one in found.drifts), Decimal(0))
+    full = sum(one.used >= one.quota for one in quotas)
+    numbers = (
+        (
+            "A completed LoRA",
+            cents_of(per) if per is not None else formats.NO_DATA,
+            f"{formats.counted(found.completed, 'completed', 'completed')}, failed ones' share included",
+        ),
+        (
+            "Cost of failures",
+            cents_of(found.failures_usd),
+            (
+                f"{formats.counted(found.failed, 'run', 'runs')} failed or cancelled,"
+                f" {formats.percent(found.failure_share)} of ended ones' cost"
+            ),
+        ),
+        (
+            "Actual against quoted",
+            signed(float(drift / quoted) if quoted else None),
+            ", ".join(f"{trainer(one.trainer)} {signed(one.share)}" for one in found.drifts)
+            or "none has ended",
+        ),
+        (
+            "LoRAs this month",
+            formats.count(sum(one.used for one in quotas)),
+            (
+                f"{formats.counted(len(quotas), 'creator', 'creators')}, {full} at their quota of"
+                f" {quotas[0].quota if quotas else 5}"
+            ),
+        ),
+    )
+    with st.grid(4, min_column_width=150, gap="small"):
+        for name, big, small in numbers:
+            st.html(
+                f'<div class="so-number-card so-framed"><div class="so-small so-quiet">{escape(name)}</div>'
+                f'<div class="so-big">{escape(big)}</div>'
+                f'<div class="so-small so-quiet">{escape(small)}</div></div>'
+            )
+
+
+def credits_html(left: Credits | None) -> str:
+    """What is left at KIE, as a line."""
+    if left is None:
+        return '<div class="so-quiet">KIE has not told its balance yet.</div>'
+    lasting = (
+        f", enough for {left.days_left:.0f}\u00a0days at last week's pace"
+        if left.days_left is not None
+        else ""
+    )
+    return (
+        f'<div class="so-quiet">KIE has <b>{formats.count(round(left.credits))}\u00a0credits</b> left,'
+        f" {escape(cents_of(left.usd))}{lasting}.</div>"
+    )
+
+
+def drivers(board: Board, creators: Sequence[Creator], wanted: Filter) -> None:
+    """What drives the month; each line opens its ledger lines."""
+    base = Filter(wanted.month, wanted.scope)
+    with st.grid(2, min_column_width=320):
+        _panel("By provider", _lines(board.providers, provider_name),
+               "provider", base)  # fmt: skip
+        if wanted.scope == TRAININGS:
+            _creators(creators, board, base)
+        else:
+            _panel(
+                "By person",
+                _lines(board.users, lambda key: board.names.get(key) or _person(key)),
+                "user",
+                base,
+            )
+        _panel("By stage", _lines(board.stages, lambda key: STAGES.get(key, key)), "stage", base)
+        _panel(
+            "By model",
+            _lines(board.models, lambda key: model_name(key) if key else "No model"),
+            "model",
+            base,
+        )
+
+
+def _person(key: str) -> str:
+    return f"…{key[-8:]}" if key else "Nobody's account"
+
+
+def _lines(parts: Iterable[Part], name: Callable[[str], str]) -> list[tuple[str, str, Part]]:
+    return [(part.key, name(part.key), part) for part in parts]
+
+
+def _panel(title: str, lines: Sequence[tuple[str, str, Part]], dimension: str, base: Filter) -> None:
+    with st.container(border=True, height="stretch", gap="small"):
+        st.html(f'<div class="so-panel-head"><b>{title}</b></div>')
+        if not lines:
+            st.html('<div class="so-quiet">Nothing in this month.</div>')
+        for key, name, part in lines[:SHOWN]:
+            value: object = UUID(key) if dimension == "user" and key else key or None
+            _line(f"{dimension}-{key}", name, part, base.but(**{dimension: value}))
+
+
+def _line(
+    key: str, name: str, part: Part, opens: Filter, counted: tuple[str, str] = ("line", "lines")
+) -> None:
+    reserved = f", {cents_of(part.reserved_usd)} reserved" if part.reserved_usd else ""
+    small = f"{formats.counted(part.lines, *counted)}{reserved}"
+    safe = look.safe_key(key)
+    with st.container(key=f"so-card-budget-{safe}", gap=None):
+        st.html(
+            f'<div class="so-line-card"><div class="so-clip" title="{escape(name)}">{escape(name)}</div>'
+            f'<b class="so-number">{escape(cents_of(part.settled_usd))}</b>'
+            f'<div class="so-quiet so-small so-clip">{escape(small)}</div></div>'
+        )
+        said = formats.in_label(f"Show the lines of {name[:60]}")
+        st.button(said, key=f"so-open-budget-{safe}", on_click=go, args=(opens,))
+
+
+def _creators(creators: Sequence[Creator], board: Board, base: Filter) -> None:
+    """Who launched the runs; then users of lines without a run here. A user's lines open, staff have none."""
+    known = {one.key.removeprefix("user:") for one in creators}
+    with st.container(border=True, height="stretch", gap="small"):
+        st.html('<div class="so-panel-head"><b>By person</b></div>')
+        others = [part for part in board.users if part.key and part.key not in known]
+        if not creators and not others:
+            st.html('<div class="so-quiet">Nothing in this month.</div>')
+        for one in creators[:SHOWN]:
+            if one.key.startswith("user:"):
+                part = Part(one.key.removeprefix("user:"), one.settled_usd, one.reserved_usd, one.runs)
+                _line(
+                    one.key,
+                    one.name or _person(one.key),
+                    part,
+                    base.but(user=UUID(part.key)),
+                    counted=("run", "runs"),
+                )
+                continue
+            reserved = f", {formats.money(one.reserved_usd)} reserved" if one.reserved_usd else ""
+            runs = f"{formats.counted(one.runs, 'run', 'runs')}{reserved}"
+            st.html(
+                f'<div class="so-line-card"><div class="so-clip">{escape(one.name or _person(one.key))}</div>'
+                f'<b class="so-number">{escape(cents_of(one.settled_usd))}</b>'
+                f'<div class="so-quiet so-small so-clip">{escape(runs)}</div></div>'
+            )
+
+        for part in others[: max(0, SHOWN - len(creators))]:
+            name = board.names.get(part.key) or _person(part.key)
+            _line(f"user-{part.key}", name, part, base.but(user=UUID(part.key)))
+
+
+def past_months(board: Board, wanted: Filter) -> None:
+    """What months came to; each opens."""
+    with st.container(border=True, height="stretch", gap="small"):
+        st.html(
+            '<div class="so-panel-head"><b>Months</b><span class="so-quiet so-small">settled</span></div>'
+        )
+        for one in board.months:
+            part = Part(f"{one.month:%Y-%m}", one.settled_usd, one.reserved_usd, one.lines)
+            _line(f"month-{one.month}", f"{one.month:%B %Y}", part, Filter(one.month, wanted.scope))
+
+
+def quotas(found: Sequence[Quota]) -> None:
+    """How many LoRAs each creator has used of the month's."""
+    with st.container(border=True, height="stretch", gap="small"):
+        st.html(
+            '<div class="so-panel-head"><b>Quota per person</b>'
+            '<span class="so-quiet so-small">failed and cancelled ones do not count</span></div>'
+        )
+        if not found:
+            st.html('<div class="so-quiet">Nobody has begun a LoRA in this month.</div>')
+        lines = [
+            (
+                escape(one.name or _person(one.creator)),
+                (
+                    f'<span class="so-bad-text">{one.used} of {one.quota} · used up</span>'
+                    if one.used >= one.quota
+                    else f"{one.used} of {one.quota}"
+                ),
+            )
+            for one in found[:12]
+        ]
+        if lines:
+            st.html(
+                '<dl class="so-facts">'
+                + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in lines)
+                + "</dl>"
+            )

@@ -1,0 +1,79 @@
+-- name: runs_of_month
+-- What a month's runs have cost by trainer, state and creator, against what was quoted for those that are over.
+SELECT r.trainer, r.state, r.creator_key, max(r.creator_name) AS creator_name, count(*) AS runs,
+       sum(c.settled_usd) AS settled_usd, sum(c.reserved_usd) AS reserved_usd,
+       coalesce(sum(r.quoted_usd) FILTER (WHERE r.state IN ('completed', 'failed', 'cancelled')), 0) AS quoted_usd
+FROM cost_rollup c JOIN lora_training_jobs r ON r.id = CAST(c.key AS uuid)
+WHERE c.scope = 'trainings' AND c.dimension = 'run' AND c.grain = 'month' AND c.start = :month
+GROUP BY r.trainer, r.state, r.creator_key;
+
+-- name: quotas
+-- Creators with LoRAs in a month, and how many count: neither failed nor cancelled.
+SELECT coalesce(creator_key, 'user:' || user_id) AS creator, max(creator_name) AS name, count(*) AS used
+FROM lora_models
+WHERE training_status <> 'failed' AND coalesce(counted_at, created_at) >= CAST(:month AS timestamptz)
+  AND coalesce(counted_at, created_at) < CAST(:next_month AS timestamptz)
+  AND coalesce(creator_key, CAST(user_id AS text)) IS NOT NULL
+GROUP BY 1 ORDER BY used DESC, name LIMIT :limit;
+
+-- name: reset_counts
+-- Brings the company's own counts into this month, and in step with LoRAs whose runs have moved; how many rows changed.
+UPDATE user_training_limits l
+SET loras_created_this_month = f.used, month_reset_date = f.month, updated_at = :now
+FROM (
+    SELECT u.user_id, CAST(CAST(:month AS timestamptz) AT TIME ZONE 'UTC' AS date) AS month,
+           (SELECT count(*) FROM lora_models m WHERE m.user_id = u.user_id AND m.training_status <> 'failed'
+            AND coalesce(m.counted_at, m.created_at) >= CAST(:month AS timestamptz)) AS used
+    FROM user_training_limits u
+    WHERE u.month_reset_date < CAST(CAST(:month AS timestamptz) AT TIME ZONE 'UTC' AS date)
+       OR EXISTS (SELECT FROM lora_training_jobs r WHERE r.user_id = u.user_id AND r.state IS NOT NULL
+                  AND r.updated_at > CAST(:now AS timestamptz) - interval '1 day')
+) f
+WHERE l.user_id = f.user_id
+  AND (l.month_reset_date < f.month OR l.loras_created_this_month IS DISTINCT FROM f.used);
+
+-- name: ended_for
+-- Runs that ended lately and whose creator wants to be told by mail.
+SELECT r.id, l.name, r.state, r.error_message, l.training_cost, c.email
+FROM notification_choices c
+JOIN lora_training_jobs r ON r.creator_key IN ('staff:' || c.person, 'user:' || c.person)
+JOIN lora_models l ON l.id = r.lora_model_id
+WHERE r.state IN ('completed', 'failed', 'cancelled') AND r.created_at > CAST(:now AS timestamptz) - interval '7 days'
+  AND r.completed_at >= c.since AND r.completed_at > CAST(:now AS timestamptz) - interval '1 day'
+  AND NOT EXISTS (SELECT FROM notifications n WHERE n.key = 'training:' || r.id || ':' || r.state)
+LIMIT :limit;
+
+-- name: silent
+-- Runs under way whose worker has been silent since the given time, the oldest first.
+SELECT count(*)::int AS count, (array_agg(id ORDER BY heartbeat_at))[1: CAST(:named AS int)] AS ids, min(heartbeat_at) AS at
+FROM lora_training_jobs
+WHERE state IN ('running', 'ending') AND greatest(heartbeat_at, next_attempt_at) < :before;
+
+-- name: ended
+-- Of runs that ended since the given time: how many completed, and how many failed.
+SELECT count(*) FILTER (WHERE state = 'completed') AS completed, count(*) FILTER (WHERE state = 'failed') AS failed
+FROM lora_training_jobs WHERE state IN ('completed', 'failed') AND created_at >= :since;
+
+-- name: note_orphan
+-- Notes a pod that belongs to no run; its end when that is known.
+INSERT INTO orphan_pods (pod_id, usd_per_hour, seen_at, ended_at)
+VALUES (:pod_id, :usd_per_hour, :now, CASE WHEN CAST(:ended AS boolean) THEN CAST(:now AS timestamptz) END)
+ON CONFLICT (pod_id) DO UPDATE SET ended_at = coalesce(orphan_pods.ended_at, EXCLUDED.ended_at);
+
+-- name: orphans
+-- Pods of ours without a run that have not ended, or did so since the given time.
+SELECT pod_id, usd_per_hour, seen_at, ended_at FROM orphan_pods
+WHERE ended_at IS NULL OR ended_at > :since ORDER BY ended_at IS NULL DESC, seen_at LIMIT 20;
+
+-- name: prune_orphans
+-- Forgets pods that ended before the given time.
+DELETE FROM orphan_pods WHERE ended_at < :before;
+
+-- name: unbilled_pods
+-- Pods that ended within the given days and have not been compared with RunPod's bill, with what we wrote for each.
+SELECT c.id, c.run_id, c.remote_id, l.id AS line_id, l.amount_usd
+FROM training_calls c JOIN job_costs l ON l.source_key = 'training-call:' || c.id AND l.kind = 'settle'
+WHERE c.provider = 'runpod' AND c.remote_id IS NOT NULL
+  AND c.ended_at < :ended_before AND c.ended_at > :ended_after
+  AND NOT EXISTS (SELECT FROM job_costs k WHERE k.source_key = 'correct' || chr(58) || 'bill/' || c.id)
+ORDER BY c.ended_at LIMIT :limit;

@@ -1,0 +1,167 @@
+"""The money of trainings: every paid call a line, RunPod's bill, worth, quotas, the company's count."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import httpx
+
+from core import access
+from core.alerts import service as alerts
+from core.alerts import views as alerts_views
+from core.alerts.models import Kind
+from core.budget import fold, views
+from core.budget.models import BudgetExceeded
+from core.budget.policy import month_of
+from core.providers.runpod import RunPodTrainer
+from core.trainings import billing, cleaning, spending
+from core.trainings.models import RunState
+from core.trainings.tools import Tools
+from tests.journeys.training_world import Trainings
+from tests.pages import money
+
+ADA = access.command_line("ada")
+D = Decimal
+
+
+def taken_up() -> datetime:
+    now = datetime.now(UTC)
+    fold.run(now)
+    return now
+
+
+def test_every_paid_call_of_a_run_is_a_line_with_all_that_it_was_made_of(trainings: Trainings) -> None:
+    run = trainings.completed()
+    rows = trainings.world.sql(
+        "SELECT kind, provider, service, stage, quantity, unit, unit_price, price_version, amount_usd"
+        " FROM job_costs WHERE run_id = %s ORDER BY occurred_at, stage",
+        run.id,
+    )
+    settled = [tuple(row)[1:] for row in rows if row.kind == "settle"]
+    training = [row for row in settled if row[2] == "training"]
+    pictures = [row for row in settled if row[2] == "validation"]
+    version = "fal/flux-lora-fast-training 2026-11-20"
+    assert training == [
+        ("fal", "flux-lora-fast-training", "training", D(1000), "step", D("0.002"), version, D("2.0000"))
+    ]
+    assert [(row[3], row[4], row[7]) for row in pictures] == [(D(1), "megapixel", D("0.0350"))] * 3
+    taken_up()
+    position = views.position(ADA, datetime.now(UTC))
+    assert (position.settled_usd, position.reserved_usd) == (D("2.1050"), D(0))
+    assert position == views.by_lines(ADA, datetime.now(UTC))
+
+
+def test_what_a_completed_lora_costs_holds_the_failed_ones(trainings: Trainings) -> None:
+    trainings.completed()
+    failed = trainings.launch()
+    trainings.settle(failed.id, RunState.AWAITING_VERDICT)
+    trainings.judge(failed.id, False, False, False)
+    trainings.settle(failed.id, RunState.FAILED)
+    now = taken_up()
+    found = spending.worth(ADA, month_of(now))
+    assert (found.completed, found.failed) == (1, 1)
+    assert (found.per_completed_usd, found.failures_usd) == (D("4.2100"), D("2.1050"))
+    assert found.failure_share == 0.5
+    [drift] = found.drifts
+    assert (drift.trainer, drift.runs, drift.quoted_usd, drift.share) == ("fal", 2, D("4.2100"), 0.0)
+    [creator] = found.creators
+    assert (creator.runs, creator.settled_usd) == (2, D("4.2100"))
+    [quota] = spending.quotas(ADA, month_of(now))
+    assert (quota.used, quota.quota) == (1, 5)
+
+
+def test_launches_at_once_get_as_many_as_fit(trainings: Trainings) -> None:
+    money.spend("195.70")
+
+    def launch(n: int) -> bool:
+        try:
+            trainings.launch(name=f"Crowd {n} {uuid.uuid4().hex[:6]}")
+        except BudgetExceeded:
+            return False
+        return True
+
+    # $4.30 are left, a training is quoted at $2.105.
+    with ThreadPoolExecutor(6) as pool:
+        begun = sum(pool.map(launch, range(6)))
+    assert begun == 2
+    position = views.position(ADA, datetime.now(UTC))
+    assert (position.reserved_usd, position.left_usd) == (D("4.2100"), D("0.0900"))
+
+
+def test_runpods_own_bill_corrects_what_was_written(trainings: Trainings) -> None:
+    run = trainings.completed(trainer="runpod")
+    [row] = trainings.world.sql(
+        "SELECT id, amount_usd FROM job_costs WHERE run_id = %s AND stage = 'training' AND kind = 'settle'",
+        run.id,
+    )
+    assert billing.compare(_bills(trainings, "1.2345")) == 0
+    trainings.world.sql(
+        "UPDATE training_calls SET ended_at = ended_at - interval '7 hours' WHERE run_id = %s", run.id
+    )
+    before = views.position(ADA, datetime.now(UTC)).settled_usd
+    billed = _bills(trainings, "1.2345")
+    assert billing.compare(billed) == 1
+    assert billing.compare(billed) == 0
+    after = views.position(ADA, datetime.now(UTC)).settled_usd
+    assert after - before == D("1.2345") - row.amount_usd
+    [line] = trainings.world.sql("SELECT kind, corrects, note FROM job_costs WHERE kind = 'correct'")
+    assert line.corrects == str(row.id)
+    assert "RunPod billed $1.2345" in line.note
+
+
+def test_a_pod_of_nobody_is_an_alert(trainings: Trainings) -> None:
+    trainings.world.sql(
+        "INSERT INTO orphan_pods (pod_id, usd_per_hour, seen_at) VALUES ('pod-of-nobody', 2.89, now())"
+    )
+    alerts.watch_trainings(datetime.now(UTC))
+    [alert] = alerts_views.waiting(ADA)
+    assert (alert.kind, alert.evidence["usd_per_hour"]) == (Kind.ORPHAN_PODS, "2.89")
+    trainings.world.sql("UPDATE orphan_pods SET ended_at = now() - interval '2 days'")
+    alerts.watch_trainings(datetime.now(UTC))
+    assert alerts_views.waiting(ADA) == []
+    assert cleaning.sweep_orphans(trainings.tools) == 0
+
+
+def test_the_companys_count_is_reset_by_the_month_and_follows_failures(trainings: Trainings) -> None:
+    user = str(uuid.uuid4())
+    trainings.world.sql("INSERT INTO auth.users (id, email) VALUES (%s, 'ada@example.com')", user)
+    trainings.world.sql(
+        "INSERT INTO user_training_limits (user_id, loras_created_this_month, month_reset_date)"
+        " VALUES (%s, 5, '2026-01-01')",
+        user,
+    )
+    now = datetime.now(UTC)
+    assert spending.keep_counts(now) == 1
+    assert spending.keep_counts(now) == 0
+    [row] = trainings.world.sql("SELECT * FROM user_training_limits WHERE user_id = %s", user)
+    assert (row.loras_created_this_month, row.month_reset_date) == (0, month_of(now))
+
+
+def test_a_failed_run_gives_its_place_back_and_a_wrong_count_is_put_right(trainings: Trainings) -> None:
+    user = uuid.uuid4()
+    trainings.world.sql("INSERT INTO auth.users (id, email) VALUES (%s, 'bo@example.com')", str(user))
+    customer = access.Actor("customer", str(user), "bo", frozenset({access.Role.PRODUCT}), "api")
+    run = trainings.launch(customer)
+    count = "SELECT loras_created_this_month AS n FROM user_training_limits WHERE user_id = %s"
+    assert trainings.world.sql(count, str(user))[0].n == 1
+    trainings.settle(run.id, RunState.AWAITING_VERDICT)
+    trainings.judge(run.id, False, False, False)
+    trainings.settle(run.id, RunState.FAILED)
+    assert trainings.world.sql(count, str(user))[0].n == 0
+    trainings.world.sql("UPDATE user_training_limits SET loras_created_this_month = 4")
+    assert spending.keep_counts(datetime.now(UTC)) == 1
+    assert trainings.world.sql(count, str(user))[0].n == 0
+
+
+def _bills(trainings: Trainings, usd: str) -> Tools:
+    """Tools whose RunPod bills so much for each pod that it is asked about."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path.endswith("/billing/pods")
+        record = {"podId": request.url.params["podId"], "totalAmount": float(usd)}
+        return httpx.Response(200, json={"records": [record, {"podId": "another", "totalAmount": 9}]})
+
+    runpod = RunPodTrainer("key", progress=lambda _: None, transport=httpx.MockTransport(answer))
+    return replace(trainings.tools, trainers={**trainings.tools.trainers, "runpod": runpod})
