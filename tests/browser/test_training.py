@@ -174,7 +174,7 @@ def test_the_characters_of_a_job_are_launched_in_one_click(open_tab: OpenTab) ->
     tab = open_tab()
     job_of(tab, mara=4, tom=5, una=2)
     tab.open("/launch_training")
-    tab.button("An earlier job").click()
+    tab.page.get_by_text("An earlier job", exact=True).click()
     tab.button("Use").click()
     expect(tab.page.locator("[class*=st-key-so-image-]")).to_have_count(9, timeout=PATIENCE_S * 1000)
     tab.settle()
