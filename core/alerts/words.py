@@ -110,7 +110,8 @@ def _totals(alert: Alert) -> str:
     def pair(name: str) -> str:
         return f"{_money(alert, f'{name}_usd')} against {_money(alert, f'{name}_lines_usd')} {name}"
 
-    return f"The budget's total is not the sum of its lines: {pair('settled')}, {pair('reserved')}"
+    whose = f"{_month(alert)}'s {alert.subject.split(' ')[0]}"
+    return f"The total of {whose} is not the sum of its lines: {pair('settled')}, {pair('reserved')}"
 
 
 def _weights(alert: Alert) -> str:
