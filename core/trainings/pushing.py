@@ -58,12 +58,13 @@ def progress(call_id: UUID, body: bytes, tools: Tools) -> None:
     """Keep what a pod tells of itself; its end makes the run due now. NotFound when none is under way."""
     told = _object(body)
     with database.transaction() as connection:
-        row = SQL["push"].first(connection, id=call_id, pushed=json.dumps(told), now=tools.clock())
-        if row is None:
+        call = SQL["call"].first(connection, id=call_id)
+        if call is not None and str(told.get("state", "")).lower() in _ENDED:
+            # The run before its call, as whoever follows it takes them: else the two wait for each other.
+            SQL["hurry"].first(connection, id=call["run_id"], now=tools.clock())
+            moving.enqueue(connection, call["run_id"], queue.URGENT)
+        if not SQL["push"].run(connection, id=call_id, pushed=json.dumps(told), now=tools.clock()):
             raise NotFound("No training of ours is under way here.")
-        if str(told.get("state", "")).lower() in _ENDED:
-            SQL["hurry"].first(connection, id=row["run_id"], now=tools.clock())
-            moving.enqueue(connection, row["run_id"], queue.URGENT)
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

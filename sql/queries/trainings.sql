@@ -301,8 +301,7 @@ SELECT pushed FROM training_calls WHERE id = :id AND pushed IS NOT NULL;
 -- name: push
 -- Keeps what a pod of ours writes about its progress.
 UPDATE training_calls SET pushed = CAST(:pushed AS jsonb), pushed_at = :now
-WHERE id = :id AND state IN ('sending', 'accepted', 'unknown')
-RETURNING run_id;
+WHERE id = :id AND state IN ('sending', 'accepted', 'unknown');
 
 -- name: call_by_remote
 -- A paid call by the provider's id of it.

@@ -50,7 +50,7 @@ def test_from_launch_to_a_completed_lora(trainings: Trainings) -> None:
     assert [line.split(":")[0] for line in said if line.startswith("image ")] == [
         f"image {n} of 4" for n in range(1, 5)
     ]
-    assert "KB, given as a file" in said[said.index("initializing: done") + 1]
+    assert "KB, given as a file" in said[said.index(f"{Stage.INITIALIZING.label}: done") + 1]
 
 
 def test_what_a_run_did_stands_stage_by_stage(trainings: Trainings) -> None:

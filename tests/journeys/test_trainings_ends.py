@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from core.errors import Conflict
+from core.providers import training_registry
 from core.providers.training import WebhookEvent
 from core.trainings import cleaning, detail, pushing, service
 from core.trainings.models import Run, RunState
@@ -48,7 +49,7 @@ def test_a_stop_that_is_not_confirmed_needs_a_person_and_ends_by_itself_once_it_
     waits = unconfirmed(trainings, trainer)
     assert (waits.state, waits.ends_as) == ("needs_attention", "cancelled")
     assert "has not confirmed in 30 minutes" in str(waits.error_message)
-    assert trainer in str(waits.next_action)
+    assert training_registry.label(trainer) in str(waits.next_action)
     assert trainings.reserved() > 0
     seen = detail.of_run(STAFF, waits.id, trainings.tools)
     assert seen.doubt
