@@ -132,8 +132,11 @@ BEGIN
            coalesce(l.training_status::text, ''), left(lower(coalesce(l.name, '')), 255),
            coalesce(l.created_at, 'epoch'), coalesce(l.base_model, ''), coalesce(l.huggingface_url, '') <> '',
            coalesce(l.tags, '{}'),
-           strip(to_tsvector('simple', public.studio_ops_plain_words(concat_ws(
-               ' ', l.name, l.trigger_word, left(l.description, 5000))))),
+           array_to_tsvector(ARRAY(
+               SELECT DISTINCT left(w.word, 100)
+               FROM regexp_split_to_table(public.studio_ops_plain_words(concat_ws(
+                   ' ', l.name, l.trigger_word, left(l.description, 5000))), '\s+') AS w(word)
+               WHERE w.word <> '')),
            coalesce(l.file_size, 0), coalesce(l.usage_count, 0),
            (SELECT max(u.used_at) FROM public.lora_uses u WHERE u.lora_model_id = l.id)
     FROM public.lora_models l
@@ -166,8 +169,8 @@ BEGIN
 END
 $$;
 
--- Text with nothing but words in it: Postgres would take a name with dots or slashes for one word, an
--- address or a file.
+-- Text with nothing but words and blanks in it. Postgres' own parser would take a name with dots or slashes
+-- for an address or a file, and 410e6ab6 for a number and a word.
 CREATE OR REPLACE FUNCTION public.studio_ops_plain_words(given text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT translate(lower(given), E'!"#$%&''()*+,-./:;<=>?@[\\]^_`{|}~', repeat(' ', 32))

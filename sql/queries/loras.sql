@@ -22,7 +22,7 @@ SELECT count(*)::int AS n FROM (
     SELECT FROM lora_library e
     WHERE studio_ops_lora_fits(
       e, CAST(:sees_all AS boolean), CAST(:viewer AS uuid), CAST(:viewer_key AS text), CAST(:archived AS boolean),
-      to_tsquery('simple', CAST(:words AS text)), CAST(:near AS uuid[]), CAST(:status AS text),
+      CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
       CAST(:restricted AS boolean))
@@ -36,7 +36,7 @@ WITH found AS MATERIALIZED (
     FROM lora_library e
     WHERE studio_ops_lora_fits(
       e, CAST(:sees_all AS boolean), CAST(:viewer AS uuid), CAST(:viewer_key AS text), CAST(:archived AS boolean),
-      to_tsquery('simple', CAST(:words AS text)), CAST(:near AS uuid[]), CAST(:status AS text),
+      CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
       CAST(:restricted AS boolean)))
@@ -50,7 +50,7 @@ WITH found AS MATERIALIZED (
     SELECT e.lora_model_id AS id, e.created_at FROM lora_library e
     WHERE studio_ops_lora_fits(
       e, CAST(:sees_all AS boolean), CAST(:viewer AS uuid), CAST(:viewer_key AS text), CAST(:archived AS boolean),
-      to_tsquery('simple', CAST(:words AS text)), CAST(:near AS uuid[]), CAST(:status AS text),
+      CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
       CAST(:restricted AS boolean)))
@@ -65,7 +65,7 @@ WITH found AS MATERIALIZED (
     SELECT e.lora_model_id AS id, e.uses::numeric AS number FROM lora_library e
     WHERE studio_ops_lora_fits(
       e, CAST(:sees_all AS boolean), CAST(:viewer AS uuid), CAST(:viewer_key AS text), CAST(:archived AS boolean),
-      to_tsquery('simple', CAST(:words AS text)), CAST(:near AS uuid[]), CAST(:status AS text),
+      CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
       CAST(:restricted AS boolean)))
@@ -79,7 +79,7 @@ WITH found AS MATERIALIZED (
     SELECT e.lora_model_id AS id, e.name_key FROM lora_library e
     WHERE studio_ops_lora_fits(
       e, CAST(:sees_all AS boolean), CAST(:viewer AS uuid), CAST(:viewer_key AS text), CAST(:archived AS boolean),
-      to_tsquery('simple', CAST(:words AS text)), CAST(:near AS uuid[]), CAST(:status AS text),
+      CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
       CAST(:restricted AS boolean)))
@@ -92,7 +92,7 @@ ORDER BY name_key, id LIMIT :limit OFFSET :offset;
 SELECT e.lora_model_id AS id, e.uses AS place FROM lora_library e
 WHERE studio_ops_lora_fits(
       e, CAST(:sees_all AS boolean), CAST(:viewer AS uuid), CAST(:viewer_key AS text), CAST(:archived AS boolean),
-      to_tsquery('simple', CAST(:words AS text)), CAST(:near AS uuid[]), CAST(:status AS text),
+      CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
       CAST(:restricted AS boolean))
@@ -104,7 +104,7 @@ ORDER BY e.uses DESC, e.lora_model_id DESC LIMIT :limit OFFSET :offset;
 SELECT e.lora_model_id AS id, e.uses AS place FROM lora_library e
 WHERE studio_ops_lora_fits(
       e, CAST(:sees_all AS boolean), CAST(:viewer AS uuid), CAST(:viewer_key AS text), CAST(:archived AS boolean),
-      to_tsquery('simple', CAST(:words AS text)), CAST(:near AS uuid[]), CAST(:status AS text),
+      CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
       CAST(:restricted AS boolean))
@@ -116,7 +116,7 @@ ORDER BY e.uses, e.lora_model_id LIMIT :limit OFFSET :offset;
 SELECT e.lora_model_id AS id, e.created_at AS place FROM lora_library e
 WHERE studio_ops_lora_fits(
       e, CAST(:sees_all AS boolean), CAST(:viewer AS uuid), CAST(:viewer_key AS text), CAST(:archived AS boolean),
-      to_tsquery('simple', CAST(:words AS text)), CAST(:near AS uuid[]), CAST(:status AS text),
+      CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
       CAST(:restricted AS boolean))
@@ -128,7 +128,7 @@ ORDER BY e.created_at DESC, e.lora_model_id DESC LIMIT :limit OFFSET :offset;
 SELECT e.lora_model_id AS id, e.name_key AS place FROM lora_library e
 WHERE studio_ops_lora_fits(
       e, CAST(:sees_all AS boolean), CAST(:viewer AS uuid), CAST(:viewer_key AS text), CAST(:archived AS boolean),
-      to_tsquery('simple', CAST(:words AS text)), CAST(:near AS uuid[]), CAST(:status AS text),
+      CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
       CAST(:restricted AS boolean))
@@ -140,7 +140,7 @@ ORDER BY e.name_key, e.lora_model_id LIMIT :limit OFFSET :offset;
 SELECT e.lora_model_id AS id, e.rating_score AS place FROM lora_library e
 WHERE studio_ops_lora_fits(
       e, CAST(:sees_all AS boolean), CAST(:viewer AS uuid), CAST(:viewer_key AS text), CAST(:archived AS boolean),
-      to_tsquery('simple', CAST(:words AS text)), CAST(:near AS uuid[]), CAST(:status AS text),
+      CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
       CAST(:restricted AS boolean))

@@ -280,6 +280,13 @@ def test_rows_of_other_systems_are_in_the_library_whatever_they_hold(library: No
     assert list(views.get(VIEWER, lora_id).tags) == ["x", "y" * 40]
 
 
+@pytest.mark.parametrize("word", ["410e6ab6", "1e5", "3.14", "a@b.de", "v1_2-x", "x" * 3_000, "🦄"])
+def test_any_word_is_found_again(library: None, word: str) -> None:
+    known = completed(ADA, description=f"Looks like {word} indeed")
+    found = views.search(VIEWER, Search(text=word[:200]), limit=100).cards
+    assert known in {card.id for card in found}
+
+
 def test_nothing_deletes_a_lora_and_the_refusal_says_what_does_instead(lora: UUID) -> None:
     with pytest.raises(SQLAlchemyError, match=r"never deleted\. Archive it instead") as refused:
         sql("DELETE FROM lora_models WHERE id = %s", lora)
