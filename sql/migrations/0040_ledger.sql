@@ -46,6 +46,9 @@ CREATE TABLE IF NOT EXISTS public.cost_rollup (
     lines bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (scope, dimension, grain, start, key)
 );
+-- The largest parts of a month are read without the thousands of small ones.
+CREATE INDEX IF NOT EXISTS cost_rollup_largest
+    ON public.cost_rollup (scope, dimension, grain, start, (settled_usd + reserved_usd) DESC, key);
 
 -- When lines were last taken up; NULL: those from before this migration have not been written down yet.
 CREATE TABLE IF NOT EXISTS public.cost_fold_state (

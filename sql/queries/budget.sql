@@ -220,8 +220,8 @@ GROUP BY r.key HAVING sum(r.lines) > 0 ORDER BY r.key LIMIT 50;
 
 -- name: people
 -- The names that these users are known by; who has none is left out.
-SELECT u AS id, studio_ops_person_name(u) AS name FROM unnest(CAST(:ids AS uuid[])) u
-WHERE studio_ops_person_name(u) IS NOT NULL;
+SELECT id, name FROM (SELECT u AS id, studio_ops_person_name(u) AS name FROM unnest(CAST(:ids AS uuid[])) u OFFSET 0) p
+WHERE name IS NOT NULL;
 
 -- name: counted_lines
 -- How many lines of a month have a value of a dimension, and what they come to.
