@@ -99,7 +99,8 @@ def counted_now(connection: Connection, now: datetime) -> Counted:
     hours = {row["hour"] for row in ROLLUPS["dirty_hours"].all(connection, since=since, until=until)}
     if any(hour < since for hour in hours):
         return Counted(None)
-    return Counted(state["covered_from"], frozenset(hours), state["rolled_at"])
+    added = state["added_at"] == state["rolled_at"]
+    return Counted(state["covered_from"], frozenset(hours), state["rolled_at"], today=added)
 
 
 def read(

@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 from sqlalchemy.exc import OperationalError
 
 from core import database, queries
-from core.deliveries.windows import DAY, HOUR, day_of, hour_of
+from core.deliveries.windows import HOUR, day_of, hour_of
 
 SQL = queries.load("rollups")
 
@@ -58,7 +58,7 @@ def _step(now: datetime, counted: Sequence[datetime]) -> Sequence[datetime]:
         if not hours:
             SQL["drop_old_marks"].run(connection, before=oldest)
             SQL["drop_old"].run(connection, before=oldest)
-        _count(connection, hours, state["rolled_at"], now)
+        _count(connection, hours, state)
         SQL["advance"].run(connection, covered_from=covered_from, checked_hour=state["checked_hour"], now=now)
         connection.commit()
     return hours
@@ -86,21 +86,17 @@ def _never_counted(
     return [begin + n * HOUR for n in range(int((covered_from - begin) / HOUR))], begin
 
 
-def _count(
-    connection: Connection, hours: Sequence[datetime], last_at: datetime | None, now: datetime
-) -> None:
-    """Count these hours from their rows, and each day that they belong to or that has ended since."""
+def _count(connection: Connection, hours: Sequence[datetime], state: RowMapping) -> None:
+    """Count these hours from their rows, and add up the days that they belong to."""
+    days = {day_of(hour) for hour in hours}
+    if state["rolled_at"] != state["added_at"]:
+        # An earlier version counted last, and has not added up the day that had not ended then.
+        days.add(day_of(state["rolled_at"]))
     if hours:
         SQL["take_marks"].run(connection, hours=list(hours))
-        SQL["drop_hours"].run(connection, hours=list(hours))
         SQL["count_hours"].run(connection, hours=list(hours))
-    today = day_of(now)
-    days = {day_of(hour) for hour in hours}
-    if last_at is not None:
-        days |= {today - n * DAY for n in range(1, KEPT.days) if today - n * DAY >= day_of(last_at)}
-    if ended := sorted(day for day in days if day < today):
-        SQL["drop_days"].run(connection, days=ended)
-        SQL["count_days"].run(connection, days=ended)
+    if days:
+        SQL["add_days_up"].run(connection, days=sorted(days))
 
 
 def _check_one(now: datetime) -> None:
@@ -114,6 +110,6 @@ def _check_one(now: datetime) -> None:
         hour = (state["checked_hour"] or hour_of(now)) - HOUR
         if hour < max(state["covered_from"], day_of(now - KEPT)):
             hour = hour_of(now) - HOUR
-        _count(connection, [hour], state["rolled_at"], now)
+        _count(connection, [hour], state)
         SQL["advance"].run(connection, covered_from=state["covered_from"], checked_hour=hour, now=now)
         connection.commit()

@@ -140,23 +140,25 @@ def day_of(at: datetime) -> datetime:
 @dataclass(frozen=True)
 class Counted:
     """What has been counted: every hour from `covered_from` on (None: nothing) but for the `dirty` ones, of
-    which is known only that something has changed. Days have been added up that had ended at `rolled_at`."""
+    which is known only that something has changed. Days hold what had been counted of them at `rolled_at`;
+    the one that had not ended then only if `today`."""
 
     covered_from: datetime | None
     dirty: Set[datetime] = frozenset()
     rolled_at: datetime | None = None
+    today: bool = True
 
     def hour(self, hour: datetime) -> bool:
         """Whether this hour has been counted."""
         return self.covered_from is not None and hour >= self.covered_from and hour not in self.dirty
 
-    def day(self, day: datetime) -> bool:
-        """Whether this day has been added up, and all of its hours have been counted."""
-        return (
-            self.rolled_at is not None
-            and day + DAY <= self.rolled_at
-            and all(self.hour(day + n * HOUR) for n in range(24))
-        )
+    def day(self, day: datetime, until: datetime) -> bool:
+        """Whether this day stands for all of its hours that were begun before `until`, and for no others."""
+        if self.rolled_at is None or not all(self.hour(day + n * HOUR) for n in range(24)):
+            return False
+        if day + DAY <= self.rolled_at:
+            return day + DAY <= until
+        return self.today and hour_of(self.rolled_at) + HOUR <= until
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ def cover(since: datetime, until: datetime, counted: Counted, *, days: bool) -> 
     at = since
     while at < until:
         step = HOUR
-        if days and at == day_of(at) and at + DAY <= until and counted.day(at):
+        if days and at == day_of(at) and counted.day(at, until):
             whole.append(at)
             step = DAY
         elif counted.hour(at):

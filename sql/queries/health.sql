@@ -80,26 +80,33 @@ FROM active a, waiting w;
 -- name: under_way_rows
 -- The generations that under_way counts at one place, or those of a span, a page at a time; for the rescue clock, those with least time left.
 SELECT g.* FROM (
-    SELECT * FROM generations
-    WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
-      AND (CAST(:state AS text) <> 'rescue' OR delivery_state = 'awaiting_delivery')
-    UNION ALL
-    SELECT * FROM generations
-    WHERE CAST(:state AS text) = 'rescue' AND delivery_state IN ('needs_attention', 'lost')
-      AND delivery_state = 'needs_attention' AND result_expires_at > :now
-) g
-LEFT JOIN unnest(CAST(:models AS text[]), CAST(:late AS timestamptz[])) AS l(model, late) ON l.model = CAST(g.model AS text)
-WHERE (CAST(:state AS text) <> 'stuck' OR coalesce(g.submitted_at, CAST(g.created_at AS timestamptz)) < coalesce(
-           l.late, CASE generation_kind(CAST(g.kind AS text), CAST(g.model AS text))
-                   WHEN 'video' THEN CAST(:video_late AS timestamptz) ELSE CAST(:image_late AS timestamptz) END))
-  AND (CAST(:kind AS text) IS NULL OR generation_kind(CAST(g.kind AS text), CAST(g.model AS text)) = :kind)
-  AND (CAST(:model AS text) IS NULL OR left(coalesce(CAST(g.model AS text), ''), 120) = :model)
-  AND (CAST(:since AS timestamptz) IS NULL OR (g.created_at >= :since AND g.created_at < :until))
-  AND (CAST(:before_at AS timestamptz) IS NULL
-       OR (coalesce(CAST(g.created_at AS timestamptz), '-infinity'), g.id) < (:before_at, CAST(:before_id AS uuid)))
-ORDER BY CASE WHEN CAST(:soonest AS boolean) THEN g.result_expires_at END,
-         coalesce(CAST(g.created_at AS timestamptz), '-infinity') DESC, g.id DESC
-LIMIT :limit;
+    SELECT a.id, a.begun, a.result_expires_at FROM (
+        SELECT id, coalesce(CAST(created_at AS timestamptz), '-infinity') AS begun, result_expires_at,
+               coalesce(submitted_at, CAST(created_at AS timestamptz)) AS sent, CAST(kind AS text) AS kind,
+               CAST(model AS text) AS model
+        FROM generations
+        WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
+          AND (CAST(:state AS text) <> 'rescue' OR delivery_state = 'awaiting_delivery')
+        UNION ALL
+        SELECT id, coalesce(CAST(created_at AS timestamptz), '-infinity'), result_expires_at,
+               coalesce(submitted_at, CAST(created_at AS timestamptz)), CAST(kind AS text), CAST(model AS text)
+        FROM generations
+        WHERE CAST(:state AS text) = 'rescue' AND delivery_state IN ('needs_attention', 'lost')
+          AND delivery_state = 'needs_attention' AND result_expires_at > :now
+    ) a
+    LEFT JOIN unnest(CAST(:models AS text[]), CAST(:late AS timestamptz[])) AS l(model, late) ON l.model = a.model
+    WHERE (CAST(:state AS text) <> 'stuck' OR a.sent < coalesce(
+               l.late, CASE generation_kind(a.kind, a.model)
+                       WHEN 'video' THEN CAST(:video_late AS timestamptz) ELSE CAST(:image_late AS timestamptz) END))
+      AND (CAST(:kind AS text) IS NULL OR generation_kind(a.kind, a.model) = :kind)
+      AND (CAST(:model AS text) IS NULL OR left(coalesce(a.model, ''), 120) = :model)
+      AND (CAST(:since AS timestamptz) IS NULL OR (a.begun >= :since AND a.begun < :until))
+      AND (CAST(:before_at AS timestamptz) IS NULL OR (a.begun, a.id) < (:before_at, CAST(:before_id AS uuid)))
+    ORDER BY CASE WHEN CAST(:soonest AS boolean) THEN a.result_expires_at END, a.begun DESC, a.id DESC
+    LIMIT :limit
+) page
+JOIN generations g ON g.id = page.id
+ORDER BY CASE WHEN CAST(:soonest AS boolean) THEN page.result_expires_at END, page.begun DESC, page.id DESC;
 
 -- name: places
 -- In which counted hours how many generations stand at one of these places, newest hour first; those whose time is known have a bucket.

@@ -1,6 +1,6 @@
 -- name: rollup_state
--- How far back all hours have been counted, when last, and which hour was counted again to be sure.
-SELECT covered_from, checked_hour, rolled_at FROM delivery_rollup_state;
+-- How far back all hours have been counted, when last, with their days or not, and which hour was counted again to be sure.
+SELECT covered_from, checked_hour, rolled_at, added_at FROM delivery_rollup_state;
 
 -- name: marked_hours
 -- Every marked hour of a span, found by a skip scan of the key; and -infinity, when all are.
@@ -41,13 +41,8 @@ SELECT DISTINCT date_trunc('hour', CAST(created_at AS timestamptz)) FROM (
     WHERE created_at >= :since AND created_at < CAST(:since AS timestamptz) + interval '10 years'
     LIMIT 10000) g;
 
--- name: drop_hours
--- Takes away what was counted of these hours.
-DELETE FROM delivery_rollup
-WHERE measure IN ('state', 'time', 'failure') AND grain = 'hour' AND start = ANY(CAST(:hours AS timestamptz[]));
-
 -- name: count_hours
--- Counts whole hours from their rows.
+-- Counts whole hours from their rows, and writes what differs.
 WITH rows AS MATERIALIZED (
     SELECT o.*
     FROM unnest(CAST(:hours AS timestamptz[])) AS h(begun)
@@ -61,29 +56,42 @@ WITH rows AS MATERIALIZED (
     CROSS JOIN LATERAL generation_outcome(
         CAST(g.created_at AS timestamptz), CAST(g.kind AS text), CAST(g.model AS text), g.delivery_state,
         g.delivered_at, g.failure_category, g.failure_code, coalesce(g.failure_message, CAST(g.error AS text))) o
+), counted AS MATERIALIZED (
+    SELECT 'state' AS measure, hour AS start, kind, model, stand AS key, count(*) AS n FROM rows
+    GROUP BY hour, kind, model, stand
+    UNION ALL
+    SELECT 'time', hour, kind, model, CAST(bucket AS text), count(*) FROM rows WHERE bucket IS NOT NULL
+    GROUP BY hour, kind, model, bucket
+    UNION ALL
+    SELECT 'failure', hour, kind, model, failure, count(*) FROM rows WHERE failure IS NOT NULL
+    GROUP BY hour, kind, model, failure
+), gone AS (
+    DELETE FROM delivery_rollup r
+    WHERE measure IN ('state', 'time', 'failure') AND grain = 'hour' AND start = ANY(CAST(:hours AS timestamptz[]))
+      AND NOT EXISTS (SELECT FROM counted c WHERE (c.measure, c.start, c.kind, c.model, c.key)
+                                                = (r.measure, r.start, r.kind, r.model, r.key))
 )
-INSERT INTO delivery_rollup (measure, grain, start, kind, model, key, n)
-SELECT 'state', 'hour', hour, kind, model, stand, count(*) FROM rows GROUP BY hour, kind, model, stand
-UNION ALL
-SELECT 'time', 'hour', hour, kind, model, CAST(bucket AS text), count(*) FROM rows WHERE bucket IS NOT NULL
-GROUP BY hour, kind, model, bucket
-UNION ALL
-SELECT 'failure', 'hour', hour, kind, model, failure, count(*) FROM rows WHERE failure IS NOT NULL
-GROUP BY hour, kind, model, failure;
+INSERT INTO delivery_rollup AS r (measure, grain, start, kind, model, key, n)
+SELECT measure, 'hour', start, kind, model, key, n FROM counted
+ON CONFLICT (measure, grain, start, kind, model, key) DO UPDATE SET n = EXCLUDED.n WHERE r.n <> EXCLUDED.n;
 
--- name: drop_days
--- Takes away what was counted of these days.
-DELETE FROM delivery_rollup
-WHERE measure IN ('state', 'time', 'failure') AND grain = 'day' AND start = ANY(CAST(:days AS timestamptz[]));
-
--- name: count_days
--- Adds the hours of these days (UTC) up.
-INSERT INTO delivery_rollup (measure, grain, start, kind, model, key, n)
-SELECT r.measure, 'day', d.day, r.kind, r.model, r.key, sum(r.n)
-FROM unnest(CAST(:days AS timestamptz[])) AS d(day), unnest(ARRAY['state', 'time', 'failure']) AS m(measure),
-     delivery_rollup r
-WHERE r.measure = m.measure AND r.grain = 'hour' AND r.start >= d.day AND r.start < d.day + interval '1 day'
-GROUP BY r.measure, d.day, r.kind, r.model, r.key;
+-- name: add_days_up
+-- Adds the hours of these days (UTC) up, and writes what differs.
+WITH added AS MATERIALIZED (
+    SELECT r.measure, d.day AS start, r.kind, r.model, r.key, sum(r.n) AS n
+    FROM unnest(CAST(:days AS timestamptz[])) AS d(day), unnest(ARRAY['state', 'time', 'failure']) AS m(measure),
+         delivery_rollup r
+    WHERE r.measure = m.measure AND r.grain = 'hour' AND r.start >= d.day AND r.start < d.day + interval '1 day'
+    GROUP BY r.measure, d.day, r.kind, r.model, r.key
+), gone AS (
+    DELETE FROM delivery_rollup r
+    WHERE measure IN ('state', 'time', 'failure') AND grain = 'day' AND start = ANY(CAST(:days AS timestamptz[]))
+      AND NOT EXISTS (SELECT FROM added a WHERE (a.measure, a.start, a.kind, a.model, a.key)
+                                              = (r.measure, r.start, r.kind, r.model, r.key))
+)
+INSERT INTO delivery_rollup AS r (measure, grain, start, kind, model, key, n)
+SELECT measure, 'day', start, kind, model, key, n FROM added
+ON CONFLICT (measure, grain, start, kind, model, key) DO UPDATE SET n = EXCLUDED.n WHERE r.n <> EXCLUDED.n;
 
 -- name: drop_old
 -- Takes away what was counted of times that no page looks at any more.
@@ -91,7 +99,8 @@ DELETE FROM delivery_rollup WHERE measure IN ('state', 'time', 'failure') AND gr
 
 -- name: advance
 -- Records how far the counting has come.
-UPDATE delivery_rollup_state SET covered_from = :covered_from, checked_hour = :checked_hour, rolled_at = :now;
+UPDATE delivery_rollup_state
+SET covered_from = :covered_from, checked_hour = :checked_hour, rolled_at = :now, added_at = :now;
 
 -- name: first_row
 -- When the oldest generation was begun.

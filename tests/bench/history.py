@@ -17,6 +17,7 @@ IN_FLIGHT = 10_000
 RARE = 400
 RARE_MODEL = "studio/rare-upscaler"
 BATCH = 250_000
+COSTLY = timedelta(hours=6, minutes=59, seconds=59)
 # Begun and ended since the last count: what fifty a second leave in the ten seconds between two counts.
 CHANGED = 500
 
@@ -63,11 +64,11 @@ FROM (
 @contextmanager
 def counted(rows: int) -> Iterator[tuple[str, datetime]]:
     """The URL of a throw-away Postgres with so many generations, this process connected to it; and their now:
-    the last second of a day (UTC), when most hours have not been added up to a day yet."""
+    the moment of the day (UTC) at which windows begin with most hours that no day holds."""
     with postgres.temporary() as server:
         database.migrate(server.url, local=True)
         with connected(server.url):
-            now = day_of(database.now()) - timedelta(seconds=1)
+            now = day_of(database.now() - COSTLY) + COSTLY
             write(server.url, rows, now)
             yield server.url, now
 

@@ -248,6 +248,52 @@ def test_a_mark_of_an_earlier_version_has_its_hour_read(writer: psycopg.Connecti
     assert check(Filter("24h", state="failed")) >= 30
 
 
+def test_an_earlier_version_that_counts_leaves_no_wrong_number(writer: psycopg.Connection[Any]) -> None:
+    insert(writer, 300, seed=13, days=2)
+    count_everything()
+    writer.execute("UPDATE generations SET delivery_state = 'lost' WHERE delivery_state = 'delivered'")
+    hours = [ENDS - n * windows.HOUR for n in range(1, 60)]
+    with database.transaction() as connection:
+        # It counts hours, and adds up days that have ended.
+        rollups.SQL["take_marks"].run(connection, hours=hours)
+        rollups.SQL["count_hours"].run(connection, hours=hours)
+        days = {windows.day_of(hour) for hour in hours} - {windows.day_of(NOW)}
+        rollups.SQL["add_days_up"].run(connection, days=sorted(days))
+        connection.exec_driver_sql("UPDATE delivery_rollup_state SET rolled_at = rolled_at + interval '5 s'")
+    assert unknown_hours() == frozenset()
+    before = [check(wanted) for wanted in EVERY]
+    assert rollups.run(NOW + timedelta(seconds=10)) == 0
+    assert [check(wanted) for wanted in EVERY] == before
+
+
+def test_days_are_the_sum_of_their_hours(writer: psycopg.Connection[Any]) -> None:
+    insert(writer, 300, seed=14, days=4)
+    count_everything()
+    writer.execute("UPDATE generations SET delivery_state = 'failed' WHERE delivery_state = 'intent'")
+    writer.execute("DELETE FROM generations WHERE delivery_state = 'lost'")
+    writer.execute("UPDATE generations SET delivered_at = delivered_at + interval '1 min'")
+    count_everything()
+    sums = (
+        "SELECT measure, date_trunc('day', start), kind, model, key, sum(n) FROM delivery_rollup"
+        " WHERE grain = %s GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
+    )
+    days = writer.execute(sums, ("day",)).fetchall()
+    assert days == writer.execute(sums, ("hour",)).fetchall()
+    assert {row[1] for row in days} == {windows.day_of(NOW) - n * windows.DAY for n in range(5)}
+    assert not any(row[4] == "lost" for row in days)
+
+
+def test_a_count_writes_what_differs_alone(writer: psycopg.Connection[Any]) -> None:
+    insert(writer, 300, seed=15, days=2)
+    count_everything()
+    versions = "SELECT count(*) FROM delivery_rollup WHERE xmin::text::bigint >= %s"
+    [now] = writer.execute("SELECT pg_current_xact_id()::text::bigint").fetchall()
+    insert(writer, 1, seed=16, days=0.01)
+    assert rollups.run(NOW) == 1
+    [written] = writer.execute(versions, now).fetchall()
+    assert 0 < written[0] <= 6
+
+
 def test_what_a_trigger_that_was_off_has_missed_is_right_again(writer: psycopg.Connection[Any]) -> None:
     insert(writer, 60, seed=12, days=1)
     count_everything()
@@ -312,6 +358,27 @@ def test_a_number_equals_its_rows_while_somebody_writes(
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_what_is_stuck_is_the_same_in_number_and_rows(writer: psycopg.Connection[Any]) -> None:
+    for created, submitted, model in (
+        (NOW - timedelta(minutes=11), None, None),
+        (NOW - timedelta(minutes=9), None, None),
+        (NOW - timedelta(minutes=11), None, "someone/video-maker"),
+        (NOW - timedelta(minutes=21), None, "someone/video-maker"),
+        (NOW - timedelta(hours=2), NOW - timedelta(minutes=1), None),
+        (None, NOW - timedelta(minutes=30), None),
+        (None, None, None),
+    ):
+        writer.execute(
+            "INSERT INTO generations (created_at, submitted_at, model, delivery_state)"
+            " VALUES (%s, %s, %s, 'awaiting_provider')",
+            (created, submitted, model),
+        )
+    assert check(Filter("24h", state="stuck")) == 3
+    assert check(Filter("24h", state="stuck", kind="video")) == 1
+    assert check(Filter("24h", state="in_flight")) == 7
+    assert check(Filter("24h", state="open")) == 5
 
 
 def test_an_empty_product(database_url: str) -> None:

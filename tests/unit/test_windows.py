@@ -63,45 +63,50 @@ def test_an_address_names_a_bar_by_any_time_in_it(window: str, asked: str, bar: 
 
 
 COUNTED = Counted(at(1), frozenset(), NOW)
+# As an earlier version has counted: the day that has begun is not added up.
+EARLIER = Counted(at(1), frozenset(), NOW, today=False)
+HALF_A_DAY = [at(25) + n * HOUR for n in range(13)]
 
 
 @pytest.mark.parametrize(
     ("since", "until", "counted", "days", "hours", "rows"),
     [
-        (at(23), at(25, 13), COUNTED, [at(23), at(24)], [at(25) + n * HOUR for n in range(13)], []),
-        (at(23, 22), at(25), COUNTED, [at(24)], [at(23, 22), at(23, 23)], []),
-        (at(24, 11), at(24, 13), COUNTED, [], [at(24, 11), at(24, 12)], []),
-        (at(24, 11), at(24, 13), Counted(None), [], [], [(at(24, 11), at(24, 13))]),
-        (
-            at(24, 10),
-            at(24, 13),
-            Counted(at(1), frozenset({at(24, 11)}), NOW),
-            [],
-            [at(24, 10), at(24, 12)],
-            [(at(24, 11), at(24, 12))],
+        pytest.param(at(23), at(25, 13), COUNTED, [at(23), at(24), at(25)], [], [], id="days, and today"),
+        pytest.param(
+            at(24), at(25, 13), EARLIER, [at(24)], HALF_A_DAY, [], id="today is not added up: its hours"
         ),
-        (at(23), at(24, 2), Counted(at(24, 1), rolled_at=NOW), [], [at(24, 1)], [(at(23), at(24, 1))]),
-        (
-            at(23),
-            at(24),
-            Counted(at(1), rolled_at=at(23, 23)),
-            [],
-            [at(23) + n * HOUR for n in range(24)],
-            [],
+        pytest.param(
+            at(24), at(25, 12), COUNTED, [at(24)], HALF_A_DAY[:12], [], id="today holds an hour too many"
         ),
-        (at(24, 13), at(24, 12), COUNTED, [], [], []),
+        pytest.param(
+            at(24, 12), at(25, 13), COUNTED, [at(25)], [at(24, 12) + n * HOUR for n in range(12)], [],
+            id="hours up to the first whole day",
+        ),
+        pytest.param(
+            at(24), at(24, 12), COUNTED, [], [at(24) + n * HOUR for n in range(12)], [], id="part of a day"
+        ),
+        pytest.param(
+            at(24), at(25, 13), Counted(at(1), rolled_at=at(24, 20)), [at(24), at(25)], [], [],
+            id="counted until yesterday: marks say what came since",
+        ),
+        pytest.param(
+            at(24), at(24, 21), Counted(at(1), rolled_at=at(24, 20)), [at(24)], [], [],
+            id="up to the hour of the last count",
+        ),
+        pytest.param(
+            at(24, 11), at(24, 13), Counted(None), [], [], [(at(24, 11), at(24, 13))], id="nothing counted"
+        ),
+        pytest.param(
+            at(24, 10), at(24, 13), Counted(at(1), frozenset({at(24, 11)}), NOW), [],
+            [at(24, 10), at(24, 12)], [(at(24, 11), at(24, 12))], id="an hour with an unknown change",
+        ),
+        pytest.param(
+            at(23), at(24, 2), Counted(at(24, 1), rolled_at=NOW), [], [at(24, 1)], [(at(23), at(24, 1))],
+            id="what came before is not counted yet",
+        ),
+        pytest.param(at(24, 13), at(24, 12), COUNTED, [], [], [], id="nothing at all"),
     ],
-    ids=[
-        "whole days, and the hours of the one that has not ended",
-        "hours up to the first whole day",
-        "less than a day",
-        "nothing has been counted",
-        "an hour with an unknown change",
-        "what came before is not counted yet",
-        "a day that has not been added up",
-        "nothing at all",
-    ],
-)
+)  # fmt: skip
 def test_a_span_is_put_together(
     since: datetime,
     until: datetime,
@@ -127,7 +132,7 @@ def test_pieces_touch_nowhere_and_leave_nothing_out() -> None:
         dirty = frozenset({at(20, 3), at(20, 4), at(24, 23)})
         since, until = Filter("30d").span(NOW)
         found = cover(since, until, Counted(at(5, 7), dirty, NOW), days=days)
-        pieces = [(day, day + DAY) for day in found.days]
+        pieces = [(day, min(day + DAY, until)) for day in found.days]
         pieces += [(hour, hour + HOUR) for hour in found.hours]
         pieces = sorted([*pieces, *found.rows])
         assert [begin for begin, _ in pieces] == [since, *(end for _, end in pieces[:-1])]
