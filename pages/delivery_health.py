@@ -44,7 +44,7 @@ def everything() -> None:
         if chosen.narrowed:
             health_table.show(actor, chosen, board, now, zone)
         if board.health is not None:
-            health_panels.rescue(board, now, zone)
+            health_panels.rescue(actor, board, now, zone)
             health_panels.course(board.health, zone)
             health_panels.failures_and_models(board.health)
         if not chosen.narrowed:

@@ -9,16 +9,15 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection
 
 from core import access
 from core.access import Action, Actor
-from core.deliveries import cells, windows
+from core.deliveries import cells, moments, stuck, windows
 from core.deliveries.cells import SQL, STANDS, Cells, Counts, counted_now, counts_of
+from core.deliveries.moments import Moment
 from core.deliveries.windows import BARS, WINDOWS, Counted, Filter, Span
-from core.providers import kie_models
 
 TARGET = 0.98
 # The job runs every ten seconds; hours that are still waiting after this long say that it does not.
@@ -47,6 +46,8 @@ DEFINITIONS: Mapping[str, str] = {
     "time": "From the beginning to the stored file. Half of those begun in the window took at most p50, 95 of"
     " 100 at most p95; each within 7 %.",
     "rescue": "Finished at KIE and not in our storage yet, by the time left until KIE deletes the file.",
+    "trend": "Against the same length of time before the window. Of what is on its way now: against what was"
+    " on its way when the window began, written down at each full hour.",
     "begun": "All that were begun in the window.",
     "finished": "Delivered, failed or lost, of those begun in the window.",
     "open": "Begun in the window and still on its way.",
@@ -109,22 +110,26 @@ class UnderWay:
 class Health:
     """One look, in one snapshot, as of `as_of`.
 
-    `windows` holds the counts of each window; `before` those of the window before the chosen one.
-    Windows in `being_counted` reach into a time of which too little is counted yet: their counts are too low
-    to be shown; so is `before` unless `before_counted`. `behind`: the counting stands still.
+    `windows` holds the counts of each window; `before` those of the same length of time before it, where
+    they are known: of the longest window only when it is the chosen one. `times_before` are those before the
+    chosen one, as last counted; None when not all of it is counted. `moment_before` is what was on its way
+    when the chosen window began, or as soon afterwards as somebody looked. Windows in `being_counted` reach
+    into a time of which too little is counted yet: their counts are too low to be shown. `behind`: the
+    counting stands still.
     """
 
     as_of: datetime
     filter: Filter
     windows: Mapping[str, Counts]
-    before: Counts
+    before: Mapping[str, Counts]
     bars: Sequence[Bar]
     models: Sequence[ModelLine]
     failures: Sequence[FailureLine]
     times: Times
+    times_before: Times | None
     under_way: UnderWay
+    moment_before: Moment | None
     being_counted: frozenset[str]
-    before_counted: bool
     behind: bool
     rolled_at: datetime | None
     any_generation: bool
@@ -155,12 +160,14 @@ def look_by(connection: Connection, wanted: Filter, now: datetime, counted: Coun
     """The same within a snapshot that shows more."""
     spans = {name: wanted.but(window=name, at=None).span(now) for name in WINDOWS}
     chosen = spans[wanted.window]
-    before = (chosen[0] - WINDOWS[wanted.window], chosen[0])
+    before = {name: (since - WINDOWS[name], since) for name, (since, _) in spans.items()}
+    # What came before the longest window lies in no other.
+    near = [span for name, span in before.items() if name in {wanted.window, "24h", "7d"}]
     found = cells.read(
         connection,
         wanted,
         counted,
-        [*spans.values(), before],
+        [*spans.values(), *near],
         hourly=chosen if BARS[wanted.window] < windows.DAY else cells.NOTHING,
         parts=chosen,
     )
@@ -168,14 +175,17 @@ def look_by(connection: Connection, wanted: Filter, now: datetime, counted: Coun
         as_of=now,
         filter=wanted,
         windows={name: found.within(span) for name, span in spans.items()},
-        before=found.within(before),
+        before={
+            name: found.within(span) for name, span in before.items() if span in near and found.knows(span)
+        },
         bars=_bars(wanted.window, chosen, found),
         models=_models(found),
         failures=_failures(found),
         times=_times(found.times()),
+        times_before=_times_counted(connection, wanted, before[wanted.window], counted),
         under_way=_under_way(connection, wanted, now),
+        moment_before=moments.before(connection, wanted, now),
         being_counted=frozenset(name for name, span in spans.items() if not found.knows(span)),
-        before_counted=found.knows(before),
         behind=counted.rolled_at is not None and now - counted.rolled_at > BEHIND_AFTER,
         rolled_at=counted.rolled_at,
         any_generation=bool(SQL["any_generation"].one(connection)["found"]),
@@ -268,6 +278,17 @@ def _times(buckets: Mapping[str, int]) -> Times:
     return Times(_percentile(by_bucket, samples, 0.5), _percentile(by_bucket, samples, 0.95), samples)
 
 
+def _times_counted(connection: Connection, wanted: Filter, span: Span, counted: Counted) -> Times | None:
+    """Of a span that has been counted as a whole."""
+    cover = windows.cover(*span, counted, days=True)
+    if cover.rows:
+        return None
+    found = SQL["times_counted"].all(
+        connection, days=list(cover.days), hours=list(cover.hours), kind=wanted.kind, model=wanted.model
+    )
+    return _times({row["key"]: row["n"] for row in found})
+
+
 def _percentile(buckets: Sequence[tuple[int, int]], samples: int, part: float) -> float | None:
     """The middle of the bucket in which the `part`-th sample lies, in seconds."""
     left = part * samples
@@ -278,17 +299,6 @@ def _percentile(buckets: Sequence[tuple[int, int]], samples: int, part: float) -
     return None
 
 
-def late(now: datetime) -> dict[str, Any]:
-    """Since when one of each model, or else of each kind, is stuck, for the queries that tell."""
-    models = kie_models.MODELS
-    return {
-        "models": [model.id for model in models],
-        "late": [now - timedelta(minutes=model.stuck_minutes) for model in models],
-        "image_late": now - timedelta(minutes=kie_models.timing("", "image").stuck_minutes),
-        "video_late": now - timedelta(minutes=kie_models.timing("", "video").stuck_minutes),
-    }
-
-
 def _under_way(connection: Connection, wanted: Filter, now: datetime) -> UnderWay:
-    row = SQL["under_way"].one(connection, now=now, kind=wanted.kind, model=wanted.model, **late(now))
+    row = SQL["under_way"].one(connection, now=now, kind=wanted.kind, model=wanted.model, **stuck.late(now))
     return UnderWay(row["in_flight"], row["stuck"], row["rescue"], row["expires_at"])

@@ -11,9 +11,9 @@ from sqlalchemy.exc import OperationalError
 
 from core import access, log
 from core.access import Action, Actor
-from core.deliveries import windows
+from core.deliveries import stuck, windows
 from core.deliveries.cells import SQL, counted_now, snapshot
-from core.deliveries.health import KEYS, Health, late, look_by, number_of, number_of_bar
+from core.deliveries.health import KEYS, Health, look_by, number_of, number_of_bar
 from core.deliveries.models import ACTIVE, DeliveryState, Generation
 from core.deliveries.repository import to_generation
 from core.deliveries.views import MAX_PAGE, Page
@@ -150,7 +150,7 @@ def _rows_under_way(
         before_id=before[1] if before else None,
         soonest=soonest,
         limit=limit,
-        **late(now),
+        **stuck.late(now),
     )
     return [to_generation(row) for row in found]
 

@@ -1,12 +1,13 @@
 """Beginning and clearing a rehearsal; the only writer of its row."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from core import access, audit, database, settings
 from core.access import Action, Actor
 from core.alerts.models import Kind
 from core.budget import fold
+from core.deliveries.rollups import KEPT
 from core.deliveries.tools import Tools
 from core.errors import Conflict, InvalidInput
 from core.rehearsal import control, history, ledger, pictures, present, traffic
@@ -123,6 +124,7 @@ def _fill(tools: Tools) -> Iterator[Progress]:
         )
         ledger.fill(now, seed=stands.seed, days=stands.days)
         pictures.give_own(samples, tools, stands.generations)
+        _fill_moments(now, stands.days)
         pictures.draw_usage(stands.days, now, tools)
         present.plant(tools.clock(), sandbox, tools)
         _set_state(State.READY, tools)
@@ -184,8 +186,16 @@ def _clear(tools: Tools) -> Iterator[Progress]:
     with database.transaction() as connection:
         SQL["clear_sums"].run(connection)
         SQL["clear_usage"].run(connection, taken=list(stands.usage_taken_at), since=stands.begun_at)
+        SQL["clear_moments"].run(connection, mark=MARK, since=stands.begun_at)
         SQL["clear_alerts"].run(connection, mark=MARK, kinds=list(_RAISED), since=stands.begun_at)
         SQL["end"].run(connection)
+
+
+def _fill_moments(now: datetime, days: int) -> None:
+    """What was on its way at the full hours of the history, up to the one that has begun."""
+    since = max(now - timedelta(days=days), now - KEPT)
+    with database.transaction() as connection:
+        SQL["fill_moments"].run(connection, mark=MARK, since=since, until=now, **MARKED)
 
 
 def _remove(tools: Tools, sandbox: Control, total: int) -> Iterator[Progress]:

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import streamlit as st
 
-from core.deliveries.cells import Counts
+from core.access import Action, Actor
 from core.deliveries.health import DEFINITIONS, TARGET, FailureLine, Health, ModelLine
 from core.deliveries.health_rows import Board
 from core.deliveries.models import DeliveryState
 from core.deliveries.windows import KINDS, Filter
-from pages.components import formats, look, outcome_bars, times
+from pages.components import formats, look, outcome_bars, times, trends
 from pages.components.health_filters import COUNTING, WINDOW_NAMES, go, model_name
 from pages.components.states import LOOKS, icon_html
 
@@ -51,7 +51,9 @@ def _rate(found: Health, window: str, zone: tzinfo) -> None:
         small = f"of {formats.count(counts.finished)}, {formats.count(counts.in_flight)} in flight"
         tone = "good" if counts.success_rate >= TARGET else "bad"
         beside = _against_target_html(reached=counts.success_rate >= TARGET)
-    trend = _trend(counts, found.before) if window == found.filter.window and found.before_counted else ""
+    before = found.before.get(window)
+    # What came before the longest window is read only when it is the chosen one.
+    trend = trends.rate(counts, before) if before or window == found.filter.window else ""
     opens = found.filter.but(window=window, state="finished", signature=None, at=None)
     name, meaning = (
         f"Success, {WINDOW_NAMES[window]}",
@@ -67,17 +69,6 @@ def _against_target_html(*, reached: bool) -> str:
     return f' <span class="so-small so-toned">{icon_html(icon)}{escape(words)}</span>'
 
 
-def _trend(counts: Counts | None, before: Counts) -> str:
-    """How the rate compares with the same time before, in words and a sign."""
-    now, then = counts.success_rate if counts else None, before.success_rate
-    if now is None or then is None:
-        return "nothing to compare with"
-    points = round(100 * (now - then), 1)
-    if points == 0:
-        return "→ as the time before"
-    return f"{'↗' if points > 0 else '↘'} {abs(points)} points {'better' if points > 0 else 'worse'}"
-
-
 def _times(found: Health, zone: tzinfo) -> None:
     if found.known(found.filter.window) is None:
         big, small = formats.NO_DATA, COUNTING
@@ -85,10 +76,11 @@ def _times(found: Health, zone: tzinfo) -> None:
         big, small = "no data", "none has a known time"
     else:
         big = formats.duration(found.times.p50_s)
-        small = f"p95 {formats.duration(found.times.p95_s)}, of {formats.count(found.times.samples)}"
+        most, of = formats.duration(found.times.p95_s), formats.count(found.times.samples)
+        small = f"p50; p95 {most}, of {of}"
     opens = found.filter.but(state="timed", signature=None, at=None)
     name = f"Time to deliver, {WINDOW_NAMES[found.filter.window]}"
-    said = (big, small, "half are quicker", "waiting")
+    said = (big, small, trends.times(found.times, found.times_before), "waiting")
     _card("times", name, said, opens, DEFINITIONS["time"], found.as_of, zone)
 
 
@@ -97,7 +89,10 @@ def _number(
 ) -> None:
     tone = "bad" if n and state in {"stuck", "lost", "needs_attention"} else "waiting"
     said = (formats.count(n), small) if n is not None else (formats.NO_DATA, COUNTING)
-    _card(state, name, (*said, "", tone), of.but(state=state), DEFINITIONS[state], found.as_of, zone)
+    trend = (
+        trends.under_way(found, state) if of.but(state=state).of_this_moment else trends.begun(found, state)
+    )
+    _card(state, name, (*said, trend, tone), of.but(state=state), DEFINITIONS[state], found.as_of, zone)
 
 
 def _card(
@@ -124,13 +119,13 @@ def _card(
         st.button(
             f"Show the rows of {name}",
             key=f"so-open-health-{key}",
-            help=f"{meaning}{since} As of {times.clock_time(as_of, zone)}.",
+            help=f"{meaning}{since} As of {times.clock_time(as_of, zone)}. Trend: {DEFINITIONS['trend']}",
             on_click=go,
             args=(opens,),
         )
 
 
-def rescue(board: Board, now: datetime, zone: tzinfo) -> None:
+def rescue(actor: Actor, board: Board, now: datetime, zone: tzinfo) -> None:
     """The results that KIE still keeps and we do not have, least time left first."""
     if board.health is None or not board.health.under_way.rescue:
         return
@@ -143,11 +138,10 @@ def rescue(board: Board, now: datetime, zone: tzinfo) -> None:
         )
         failed = generation.attempt
         tries = f", {formats.counted(failed, 'try', 'tries')} failed" if failed else ""
-        lines.append(
-            f'<div><a href="debug_sync?q={generation.id}" target="_self">'
-            f"<code>…{str(generation.id)[-8:]}</code></a>"
-            f" {escape(model_name(generation.model or ''))}: {left}{tries}</div>"
-        )
+        named = f"<code>…{str(generation.id)[-8:]}</code>"
+        if actor.may(Action.DEBUG_GENERATION):
+            named = f'<a href="debug_sync?q={generation.id}" target="_self">{named}</a>'
+        lines.append(f"<div>{named} {escape(model_name(generation.model or ''))}: {left}{tries}</div>")
     n, of = board.health.under_way.rescue, board.health.filter
     with st.container(border=True, gap="small", key="so-rescue"):
         st.html(
@@ -194,7 +188,9 @@ def _head_html(name: str, aside: str) -> str:
 
 def _failures(found: Health) -> None:
     groups = formats.counted(len(found.failures), "group", "groups")
-    st.html(_head_html("What failed", groups if found.failures else ""))
+    trend = trends.begun(found, "failed").replace(trends.NOTHING, "")
+    aside = f"{groups} · failed: {trend}" if trend else groups
+    st.html(_head_html("What failed", aside if found.failures else ""))
     if not found.failures:
         st.html('<div class="so-quiet">No failure in this window.</div>')
     for failure in _shown(found.failures, "failures"):

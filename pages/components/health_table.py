@@ -4,7 +4,7 @@ from datetime import datetime, tzinfo
 
 import streamlit as st
 
-from core.access import Actor
+from core.access import Action, Actor
 from core.deliveries.health_rows import Board
 from core.deliveries.models import Generation
 from core.deliveries.windows import Filter
@@ -27,10 +27,11 @@ STATE_WORDS = {
     "stuck": "stuck now",
     "rescue": "finished at KIE and not stored yet",
 }
+OPENS = st.column_config.LinkColumn(
+    "Task", display_text=r"([0-9a-f]{8})$", width=90, help="Opens its evidence"
+)
 COLUMNS = {
-    "open": st.column_config.LinkColumn(
-        "Task", display_text=r"([0-9a-f]{8})$", width=90, help="Opens its evidence"
-    ),
+    "open": st.column_config.TextColumn("Task", width=90),
     "state": st.column_config.TextColumn("State", width=130),
     "begun": st.column_config.DatetimeColumn("Begun", format="D MMM, HH:mm:ss", width=140),
     "kind": st.column_config.TextColumn("Kind", width=70),
@@ -61,10 +62,12 @@ def show(actor: Actor, chosen: Filter, board: Board, now: datetime, zone: tzinfo
     if not board.page.generations and keyset_table.place(table_key(chosen)) is None:
         keyset_table.nothing("No such generation", "Choose a longer window, or take a filter away.")
         return
-    rows = tuple(_row(generation, zone) for generation in board.page.generations)
+    opens = actor.may(Action.DEBUG_GENERATION)
+    rows = tuple(_row(generation, zone, opens=opens) for generation in board.page.generations)
     fresh = Slice(rows, board.page.next_before, board.total, now)
-    picked = keyset_table.show(table_key(chosen), fresh, COLUMNS, lambda at: times.clock_time(at, zone))
-    for one in picked[:5]:
+    columns = COLUMNS | {"open": OPENS} if opens else COLUMNS
+    picked = keyset_table.show(table_key(chosen), fresh, columns, lambda at: times.clock_time(at, zone))
+    for one in picked[:5] if opens else ():
         st.html(
             f'<a href="debug_sync?q={one.id}" target="_self">See the evidence of <code>{one.id}</code></a>'
         )
@@ -102,7 +105,8 @@ def _chips(chosen: Filter) -> None:
                 )
 
 
-def _row(generation: Generation, zone: tzinfo) -> Row:
+def _row(generation: Generation, zone: tzinfo, *, opens: bool) -> Row:
+    """`opens`: its evidence may be seen, so its id is a link."""
     state = look_of(generation)
     took = generation.delivered_at - generation.created_at if generation.delivered_at else None
     failed = generation.failure_message or generation.failure_category
@@ -110,8 +114,8 @@ def _row(generation: Generation, zone: tzinfo) -> Row:
         generation.id,
         f"{generation.delivery_state}:{generation.attempt}:{generation.next_attempt_at}",
         {
-            "open": f"/debug_sync?q={generation.id}",
-            "state": state.word,
+            "open": f"/debug_sync?q={generation.id}" if opens else str(generation.id)[-8:],
+            "state": state.in_table,
             "begun": generation.created_at.astimezone(zone).replace(tzinfo=None),
             "kind": generation.kind[:40],
             "model": model_name(generation.model or "")[:120],

@@ -9,6 +9,23 @@ from core.deliveries.models import DeliveryState, Generation, Status
 Tone = Literal["good", "bad", "lost", "attention", "working", "moving", "waiting", "unknown"]
 # The stations that a generation passes, in the words of the person who waits for it.
 STATIONS = ("Queued", "Generating", "Storing", "Delivered")
+# Cells of a table are drawn as text, without the icons' font: what stands there for the icon of the badge.
+SYMBOLS = {
+    "autorenew": "↻",
+    "block": "⊘",
+    "cancel": "✕",
+    "check_circle": "✓",
+    "delete_history": "⌫",
+    "downloading": "↓",
+    "front_hand": "☞",
+    "heart_broken": "↯",
+    "help": "?",
+    "hourglass_top": "⧗",
+    "outbound": "↗",
+    "rate_review": "✎",
+    "schedule": "◷",
+    "stop_circle": "■",
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +40,11 @@ class Look:
     tone: Tone
     means: str
     station: int | None = None
+
+    @property
+    def in_table(self) -> str:
+        """The word behind its symbol, for a table's cell."""
+        return f"{SYMBOLS[self.icon]} {self.word}"
 
 
 LOOKS: dict[DeliveryState, Look] = {

@@ -123,7 +123,7 @@ def _row(row: Row, zone: tzinfo) -> keyset_table.Row:
         {
             "open": f"/training_runs?run={row.id}",
             "lora": named(row)[:160],
-            "state": look_of(row).word,
+            "state": look_of(row).in_table,
             "provider": trainer(row.trainer),
             "launched": row.launched_at.astimezone(zone).replace(tzinfo=None),
             "took": formats.duration(took.total_seconds()) if took else "",

@@ -170,3 +170,15 @@ ORDER BY created_at DESC, id DESC LIMIT :limit;
 -- name: any_generation
 -- Whether there is any generation at all.
 SELECT (SELECT id FROM generations ORDER BY id LIMIT 1) IS NOT NULL AS found;
+
+-- name: times_counted
+-- How many took how long, of whole counted days and hours.
+SELECT key, CAST(sum(n) AS bigint) AS n FROM (
+    SELECT kind, model, key, n FROM delivery_rollup
+    WHERE measure = 'time' AND grain = 'day' AND start = ANY(CAST(:days AS timestamptz[]))
+    UNION ALL
+    SELECT kind, model, key, n FROM delivery_rollup
+    WHERE measure = 'time' AND grain = 'hour' AND start = ANY(CAST(:hours AS timestamptz[]))
+) counted
+WHERE (CAST(:kind AS text) IS NULL OR kind = :kind) AND (CAST(:model AS text) IS NULL OR model = :model)
+GROUP BY key;

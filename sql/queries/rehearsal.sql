@@ -386,3 +386,36 @@ WHERE id BETWEEN :first_live AND :last_live GROUP BY delivery_state;
 DELETE FROM alerts
 WHERE opened_at >= :since
   AND (evidence::text LIKE '%' || CAST(:mark AS text) || '%' OR kind = ANY(CAST(:kinds AS text[])));
+
+-- name: fill_moments
+-- What was on its way at each full hour of the history, as far as nobody looked: what was begun and not yet delivered then.
+WITH hour AS (
+    SELECT h AS at FROM generate_series(date_trunc('hour', CAST(:since AS timestamptz)), CAST(:until AS timestamptz),
+                                        interval '1 hour') h
+    WHERE NOT EXISTS (SELECT FROM delivery_rollup WHERE measure = 'moment' AND grain = 'hour' AND start = h)
+), open AS (
+    SELECT h.at, g.kind, left(g.model, 120) AS model, count(*) AS n,
+           count(*) FILTER (WHERE g.created_at < h.at - CASE g.kind WHEN 'video' THEN interval '20 min'
+                                                        ELSE interval '10 min' END) AS stuck
+    FROM hour h JOIN generations g
+      ON g.created_at >= h.at - interval '40 min' AND g.created_at < h.at AND g.updated_at >= h.at
+    WHERE g.id BETWEEN :first AND :last
+    GROUP BY 1, 2, 3
+)
+INSERT INTO delivery_rollup (measure, grain, start, kind, model, key, n)
+SELECT 'moment', 'hour', at, '', '', 'looked', 1 FROM hour
+UNION ALL
+SELECT 'moment', 'hour', at, '', '', :mark, 1 FROM hour
+UNION ALL
+SELECT 'moment', 'hour', o.at, o.kind, o.model, k.key, CASE k.key WHEN 'stuck' THEN o.stuck ELSE o.n END
+FROM open o, unnest(ARRAY['in_flight', 'stuck']) AS k(key)
+WHERE k.key = 'in_flight' OR o.stuck > 0
+ON CONFLICT (measure, grain, start, kind, model, key) DO NOTHING;
+
+-- name: clear_moments
+-- What was written down as on its way since it began, its own among it, and what it made up of before.
+DELETE FROM delivery_rollup r
+WHERE r.measure = 'moment' AND r.grain = 'hour'
+  AND (r.start >= CAST(:since AS timestamptz)
+       OR EXISTS (SELECT FROM delivery_rollup m WHERE m.measure = 'moment' AND m.grain = 'hour'
+                  AND m.start = r.start AND m.kind = '' AND m.model = '' AND m.key = :mark));

@@ -29,7 +29,7 @@ DELETE FROM delivery_dirty_hours WHERE hour < :before AND hour <> '-infinity';
 
 -- name: forget_everything
 -- Begins anew: nothing has been counted.
-WITH gone AS (DELETE FROM delivery_rollup),
+WITH gone AS (DELETE FROM delivery_rollup WHERE measure IN ('state', 'time', 'failure')),
      marks AS (DELETE FROM delivery_dirty_hours WHERE hour = '-infinity')
 UPDATE delivery_rollup_state SET covered_from = NULL, checked_hour = NULL;
 

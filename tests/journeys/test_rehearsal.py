@@ -10,7 +10,7 @@ import pytest
 
 from core import access, usage
 from core.budget import fold
-from core.deliveries import rollups, tools
+from core.deliveries import moments, rollups, tools
 from core.deliveries.models import DeliveryState
 from core.errors import Conflict, ErrorCategory, InvalidInput, NotAllowed
 from core.providers import kie_models
@@ -37,6 +37,7 @@ def cleared() -> None:
 
 def every_table(world: World) -> dict[str, list[str]]:
     """Every row of every table of ours and of auth.users, as text, in order, all hours and costs counted."""
+    moments.record(datetime.now(UTC))
     rollups.run(datetime.now(UTC))
     fold.run(datetime.now(UTC))
     tables = world.sql(

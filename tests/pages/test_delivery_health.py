@@ -18,6 +18,7 @@ from tests.pages import seeding
 from tests.pages.conftest import OpenPage, failures_of, html_of
 
 PAGE = "delivery_health.py"
+SUPPORT = Actor("person", "s", "Support", frozenset({Role.SUPPORT}), "page")
 VIEWER = Actor("person", "v", "A viewer", frozenset({Role.VIEWER}), "page")
 
 
@@ -75,6 +76,30 @@ def test_the_target_is_told_in_words_and_no_failure_stays_hidden(
     said = html_of(app)
     assert [word for word in words if f"A {word}." not in said] == []
     assert app.button(key="so-health-more-failures").label == "Show fewer"
+
+
+@pytest.mark.parametrize("actor", [VIEWER, SUPPORT], ids=["viewer", "support"])
+def test_only_who_may_see_the_evidence_is_led_to_it(
+    open_page: OpenPage,
+    connection: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    actor: Actor,
+) -> None:
+    seeding.alive(connection)
+    ids = seeding.every_state(connection)
+    monkeypatch.setattr("pages.components.actor.current_actor", lambda: actor)
+    app = open_page(PAGE, state="lost")
+    overview = open_page("overview.py")
+    assert not failures_of(app)
+    assert not failures_of(overview)
+    [opens] = app.dataframe[0].value["open"]
+    led = actor is SUPPORT
+    assert opens == (f"/debug_sync?q={ids['lost']}" if led else str(ids["lost"])[-8:])
+    assert list(app.dataframe[0].value["state"]) == ["⌫ Lost"]
+    assert ("debug_sync?q=" in html_of(app)) is led
+    assert str(ids["storing"])[-8:] in html_of(app)
+    assert "Needs attention: FLUX.2 Pro" in html_of(overview)
+    assert bool([link for link in overview.page_link if link.label == "Open"]) is led
 
 
 @pytest.mark.parametrize(

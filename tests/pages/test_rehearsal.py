@@ -116,7 +116,10 @@ def test_after_a_history_no_part_of_delivery_health_is_empty(rehearsed: Connecti
     counts = found.counts
     assert counts.delivered > counts.failed > 0
     assert (counts.in_flight, counts.needs_attention) > (0, 0)
-    assert found.before.total > 0
+    assert found.before[window].total > 0
+    assert found.times_before is not None
+    assert found.times_before.samples > 0
+    assert found.moment_before is not None
     assert sum(bar.counts.total > 0 for bar in found.bars) >= len(found.bars) // 3
     assert {line.kind for line in found.models} == {"image", "video"}
     assert len(found.failures) >= 4

@@ -67,7 +67,13 @@ def test_what_runs_what_broke_and_what_it_costs(open_page: OpenPage, runs: dict[
     assert "about 4\u00a0min left" in said
     assert "fal&#x27;s answer was lost." in said
     table = table_of(app)
-    assert table["state"] == ["Completed", "Failed", "Needs attention", "Waits for your verdict", "Running"]
+    assert table["state"] == [
+        "✓ Completed",
+        "✕ Failed",
+        "☞ Needs attention",
+        "✎ Waits for your verdict",
+        "↻ Running",
+    ]
     assert table["lora"][0] == "Ada completed (by Local operator)"
     assert table["why"][1] == "The training failed at fal: out of <b>memory</b>"
     assert "<b>memory" not in said
@@ -78,7 +84,7 @@ def test_the_filter_stands_in_the_address(open_page: OpenPage, runs: dict[str, s
     assert table_of(app)["open"] == [f"/training_runs?run={runs['failed']}"]
     app.segmented_control(key="state").set_value("Cancelled").run()
     assert "No such run" in html_of(app)
-    assert table_of(open_page(PAGE, search="doubt"))["state"] == ["Needs attention"]
+    assert table_of(open_page(PAGE, search="doubt"))["state"] == ["☞ Needs attention"]
     assert "No such run" in html_of(open_page(PAGE, provider="RunPod"))
 
 
@@ -92,7 +98,7 @@ def test_a_number_opens_its_runs(open_page: OpenPage, runs: dict[str, str]) -> N
     app = open_page(PAGE)
     [card] = [button for button in app.button if button.label == "Show the runs of Failed this month"]
     card.click().run()
-    assert table_of(app)["state"] == ["Failed"]
+    assert table_of(app)["state"] == ["✕ Failed"]
 
 
 def test_a_line_opens_its_run(open_page: OpenPage, runs: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from core.deliveries.models import DeliveryState, EventKind, Generation, Status
 from core.deliveries.views import TimelineStep
 from core.errors import ErrorCategory
-from pages.components import failures, media, states, timeline
+from pages.components import failures, media, states, timeline, training_words
 
 NOW = datetime(2026, 11, 20, 17, 35, 10, tzinfo=UTC)
 GENERATION = Generation(
@@ -206,3 +206,16 @@ def test_a_film_plays_in_place(local_settings: dict[str, str]) -> None:
     assert shown is not None
     assert '<video src="/files/a.mp4" controls playsinline preload="metadata"' in media.full_html(shown, "a")
     assert 'download="video_5c54a19c.mp4"' in media.download_html(shown)
+
+
+def test_every_state_has_a_symbol_of_its_own_in_a_table() -> None:
+    """Cells carry no colour, so two states that are told apart must differ in their symbols or words."""
+    ours = [*states.LOOKS.values(), *states.LEGACY_LOOKS.values(), states.QUEUED_AT_KIE]
+    trainings = [*training_words.LOOKS.values(), training_words.CRASHED, training_words.QUEUED]
+    for look in (*ours, *trainings, states._unknown("x")):
+        symbol, word = look.in_table.split(" ", 1)
+        assert len(symbol) == 1
+        assert word == look.word
+    by_symbol = {look.in_table[0]: look.tone for look in ours}
+    assert all(by_symbol[look.in_table[0]] == look.tone for look in ours)
+    assert len(set(states.SYMBOLS.values())) == len(states.SYMBOLS)
