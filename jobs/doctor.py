@@ -52,7 +52,7 @@ def check(settings: Settings, now: datetime) -> list[Verdict]:
     found = list(_database())
     verdicts += found
     verdicts += _storage(settings)
-    verdicts.append(_provider(settings))
+    verdicts += _providers(settings)
     verdicts += _trainers(settings)
     verdicts += _channels(settings)
     if all(verdict.good for verdict in found):
@@ -190,13 +190,17 @@ def _storage(settings: Settings) -> Iterator[Verdict]:
     storage.close()
 
 
-def _provider(settings: Settings) -> Verdict:
-    return _try(f"KIE at {settings.kie_base_url}", partial(_credit, settings))
+def _providers(settings: Settings) -> Iterator[Verdict]:
+    """KIE, which is needed, and the others where their key is set."""
+    yield _try(f"KIE at {settings.kie_base_url}", partial(_key_of, "kie", settings))
+    for name, entry in registry.PROVIDERS.items():
+        if name != "kie" and settings.has(entry.needs):
+            yield _try(f"{entry.name}'s generations", partial(_key_of, name, settings))
 
 
-def _credit(settings: Settings) -> str:
-    with closing(registry.build("kie", settings)) as kie:
-        return f"{kie.credit():f} credits left"
+def _key_of(name: str, settings: Settings) -> str:
+    with closing(registry.build(name, settings)) as provider:
+        return provider.check_key()
 
 
 def _trainers(settings: Settings) -> Iterator[Verdict]:

@@ -2,7 +2,16 @@
 
 import streamlit as st
 
-from pages.components import errors, history, look, model_form, quick_tests, result
+from pages.components import (
+    errors,
+    history,
+    look,
+    lora_made,
+    lora_trial,
+    model_form,
+    quick_tests,
+    result,
+)
 from pages.components.actor import the_actor
 from pages.components.chosen import chosen
 
@@ -21,6 +30,11 @@ with (
     errors.guarded("result"),
     st.container(key="so-result" if chosen() else "so-no-result"),
 ):
-    result.show(actor)
+    first, second = chosen(), lora_trial.beside()
+    if first and second:
+        lora_trial.show(actor, first, second)
+    else:
+        result.show(actor)
 with making, errors.guarded("history"):
+    lora_made.offers(actor)
     history.show(actor)

@@ -13,7 +13,7 @@ from core.alerts import policy
 from core.alerts.models import Alert, Cause, Facts, Group, Kind, LibraryFacts, Orphan, Severity, Training
 from core.budget import prices
 from core.loras.policy import monthly_cost
-from core.providers import kie_models
+from core.providers import catalogue
 from core.trainings.downloads import DownloadRates
 from core.trainings.spending import SQL as SPENDING
 
@@ -82,12 +82,12 @@ def _group(row: RowMapping) -> Group:
 
 def _limits() -> str:
     """Each model's limit in minutes, under every name that it goes by."""
-    limits = {name: model.stuck_minutes for model in kie_models.MODELS for name in (model.id, *model.aliases)}
+    limits = {name: model.stuck_minutes for model in catalogue.MODELS for name in (model.id, *model.aliases)}
     return json.dumps(limits)
 
 
 def _by_kind() -> dict[str, int]:
-    return {kind: timing.stuck_minutes for kind, timing in kie_models.TIMING_BY_KIND.items()}
+    return {kind: timing.stuck_minutes for kind, timing in catalogue.TIMING_BY_KIND.items()}
 
 
 def record(connection: Connection, kinds: Sequence[Kind], causes: Sequence[Cause], now: datetime) -> int:

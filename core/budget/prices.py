@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 
 from sqlalchemy import Connection
 
@@ -12,6 +12,7 @@ from core.budget import policy
 from core.budget.models import CENT_PART, Price
 from core.budget.repository import SQL, to_price
 from core.errors import Conflict, InvalidInput, NotFound
+from core.providers.fal_models import megapixels
 
 # Which line of the price table a trainer's own work is paid by.
 SERVICES = {"fal": "flux-lora-fast-training", "replicate": "flux-dev-lora-trainer", "runpod": "gpu"}
@@ -102,11 +103,6 @@ def set_price(
             before={"unit": before["unit"], "unit_usd": str(before["unit_usd"])} if before else None,
             after={"unit": words["unit"], "unit_usd": str(each), "source": said},
         )
-
-
-def megapixels(width: int, height: int) -> int:
-    """Started megapixels, by which fal's pictures are paid."""
-    return int((Decimal(width * height) / 1_000_000).to_integral_value(ROUND_CEILING))
 
 
 def training_quote(

@@ -8,7 +8,7 @@ from core.budget.models import CENT_PART
 from core.budget.rates import Rate
 from core.deliveries.models import Generation
 from core.errors import InvalidInput
-from core.providers import kie_models
+from core.providers import catalogue, kie_models
 from core.providers.contract import TaskRecord
 
 # Where the table of prices has none for KIE's credits.
@@ -18,7 +18,7 @@ _log = log.get(__name__)
 
 def wants_price(generation: Generation, record: TaskRecord) -> bool:
     """Whether only the table of prices can tell what it cost: without credits, and by no model of ours."""
-    return record.credits_consumed is None and kie_models.find(generation.model or "") is None
+    return record.credits_consumed is None and catalogue.find(generation.model or "") is None
 
 
 def cost_json(
@@ -44,7 +44,7 @@ def cost_json(
         "unit_price": str(price),
         "price_version": version,
         "amount_usd": str((quantity * price).quantize(CENT_PART)),
-        "source_key": f"kie:{generation.task_id}",
+        "source_key": f"{generation.provider.lower()}:{generation.task_id}",
         "flagged": note is not None,
         "note": note,
     }
@@ -55,11 +55,12 @@ def _by_table(generation: Generation) -> tuple[Decimal, str, str | None]:
     """Price, its version, and what to say of it."""
     model = generation.model or ""
     try:
-        return kie_models.estimate_usd(model, generation.input), kie_models.PRICE_VERSION, None
+        found = catalogue.require(model)
+        return found.price(generation.input), found.price_version, None
     except InvalidInput:
         # The table has changed since it was sent; a paid result is not held up by its price.
         _log.exception("delivery.no_price", generation_id=str(generation.id), model=generation.model)
-    price, dearest = kie_models.family_usd(model, generation.kind)
-    named = model[:80] or "a model without a name"
-    note = f"No price for {named} at kie: that of {dearest}, the highest of its family, is taken."
+    price, dearest = catalogue.family_usd(model, generation.kind)
+    named, provider = model[:80] or "a model without a name", generation.provider.lower()
+    note = f"No price for {named} at {provider}: that of {dearest}, the highest of its family, is taken."
     return price, kie_models.PRICE_VERSION, note

@@ -10,18 +10,18 @@ from sqlalchemy import RowMapping
 
 from core import database, log
 from core.budget import rates
-from core.deliveries import moving, policy, sending
+from core.deliveries import frames, moving, policy, sending
 from core.deliveries.costs import USUAL_RATE, cost_json, wants_price
 from core.deliveries.models import ACTIVE, DeliveryState, Event, EventKind, Generation
-from core.deliveries.repository import SQL, events_json, find, to_generation
+from core.deliveries.repository import SQL, events_json, find, find_by_task, to_generation
 from core.deliveries.service import enqueue_delivery
 from core.deliveries.tools import Tools
 from core.errors import InvalidInput, ProviderError
-from core.providers.contract import ProviderState, TaskRecord
+from core.providers import registry
+from core.providers.contract import ProviderState, Task, TaskRecord
 from core.work import limiter
 from core.work.limiter import Priority
 
-READ_LIMIT = moving.READ_LIMIT
 POLL_CHUNK = 50
 # A poll goes on while there is more to read, but stays a short job.
 POLL_FOR = timedelta(seconds=5)
@@ -48,6 +48,7 @@ def step(generation_id: UUID, tools: Tools, priority: Priority | None = None) ->
     if generation is not None:
         own = Priority(generation.attempt_priority)
         _advance_leased(generation, tools, own if priority is None else priority)
+        frames.wake(generation, tools)
 
 
 def _lease(generation_id: UUID, tools: Tools) -> Generation | None:
@@ -66,7 +67,13 @@ def _lease(generation_id: UUID, tools: Tools) -> Generation | None:
 
 def _advance_leased(generation: Generation, tools: Tools, priority: Priority) -> None:
     current: Generation | None = generation
+    if generation.provider.lower() not in tools.providers:
+        _log.warning("delivery.provider_not_set", generation_id=str(generation.id))
+        _release(generation, tools.clock() + 5 * policy.SLOWEST_POLL, tools)
+        return
     match generation.delivery_state:
+        case DeliveryState.INTENT if generation.waits_for_frame and not frames.is_ready(generation, tools):
+            return
         case DeliveryState.INTENT:
             _release(generation, tools.clock(), tools)
             sending.submit(generation.id, tools)
@@ -77,7 +84,7 @@ def _advance_leased(generation: Generation, tools: Tools, priority: Priority) ->
         case DeliveryState.AWAITING_DELIVERY if generation.result_urls:
             pass
         case _:
-            places = limiter.reserve(READ_LIMIT, 1, priority)
+            places = limiter.reserve(limiter.READS[generation.provider.lower()], 1, priority)
             if not places:
                 _release(generation, tools.clock() + timedelta(seconds=1), tools)
                 return
@@ -97,25 +104,29 @@ def poll_due(tools: Tools, limit: int = POLL_CHUNK) -> int:
     Rows are leased and committed first, then asked for concurrently. What has finished becomes a
     job of its own, so that a big file never holds up the polls.
     """
-    until, read = tools.clock() + POLL_FOR, 0
+    until, read, waiting = tools.clock() + POLL_FOR, 0, list(tools.providers)
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
-        while True:
-            chunk = _poll_chunk(pool, tools, limit)
-            read += chunk
-            if chunk < limit or tools.clock() >= until:
-                return read
+        while waiting:
+            for provider in [*waiting]:
+                chunk = _poll_chunk(pool, provider, tools, limit)
+                read += chunk
+                if chunk < limit or tools.clock() >= until:
+                    waiting.remove(provider)
+    return read
 
 
-def _poll_chunk(pool: ThreadPoolExecutor, tools: Tools, limit: int) -> int:
+def _poll_chunk(pool: ThreadPoolExecutor, provider: str, tools: Tools, limit: int) -> int:
     """One round of at most `limit` reads; fewer when no more is due or the limit grants no more."""
     now = tools.clock()
     with database.reading() as connection:
-        due = SQL["count_due"].one(connection, now=now, limit=limit)["due"]
-    places = limiter.reserve(READ_LIMIT, due, Priority.POLL)
+        due = SQL["count_due"].one(connection, provider=provider, now=now, limit=limit)["due"]
+    places = limiter.reserve(limiter.READS[provider], due, Priority.POLL)
     if not places:
         return 0
     with database.transaction() as connection:
-        rows = SQL["lease_due"].all(connection, now=now, lease_until=now + policy.LEASE, limit=len(places))
+        rows = SQL["lease_due"].all(
+            connection, provider=provider, now=now, lease_until=now + policy.LEASE, limit=len(places)
+        )
     polls = [
         pool.submit(_poll_one, row, delay, tools) for row, delay in zip(rows, places.delays_s, strict=False)
     ]
@@ -128,8 +139,10 @@ def _poll_chunk(pool: ThreadPoolExecutor, tools: Tools, limit: int) -> int:
 
 
 def _poll_one(row: RowMapping, delay_s: float, tools: Tools) -> None:
-    ready = read(to_generation(row), delay_s, tools)
+    polled = to_generation(row)
+    ready = read(polled, delay_s, tools)
     if ready is None or ready.delivery_state is not DeliveryState.AWAITING_DELIVERY:
+        frames.wake(polled, tools)
         return
     now = tools.clock()
     with database.transaction() as connection:
@@ -145,12 +158,18 @@ def read(generation: Generation, delay_s: float, tools: Tools) -> Generation | N
     tools.sleep(delay_s)
     started = tools.clock()
     try:
-        record = tools.kie.record(generation.task_id or "")
+        record = ask(generation, generation.task_id or "", tools)
     except (ProviderError, InvalidInput) as error:
         _read_failed(generation, error, tools)
         return None
     decision = policy.next_step(generation, record, tools.clock())
     return _apply(generation, record, decision, started, tools)
+
+
+def ask(generation: Generation, task_id: str, tools: Tools) -> TaskRecord:
+    """The provider's record of a task, which is or may be the generation's."""
+    addresses = generation.task_addresses if task_id == generation.task_id else {}
+    return tools.provider(generation).record(task_id, generation.model or "", addresses)
 
 
 def _read_failed(generation: Generation, error: ProviderError | InvalidInput, tools: Tools) -> None:
@@ -229,6 +248,7 @@ def _apply(
                 category=category,
                 code=decision.code,
                 message=decision.message,
+                costs=cost_json(generation, record) if record.charged else None,
             )
         case policy.Attention():
             event = Event(EventKind.NEEDS_ATTENTION, words=decision.reason, detail=says)
@@ -295,7 +315,7 @@ def _wait_for_callback(generation: Generation, tools: Tools) -> None:
 
 
 def _prove_later(generation: Generation, tools: Tools) -> None:
-    """KIE could not be asked about a task that a callback named: a paid result may hang on it."""
+    """The provider could not be asked about a task that a callback named: a paid result may hang on it."""
     at = policy.prove_again_at(generation, tools.clock())
     if at is not None:
         with database.transaction() as connection:
@@ -303,13 +323,13 @@ def _prove_later(generation: Generation, tools: Tools) -> None:
 
 
 def _proof(generation: Generation, task_id: str, tools: Tools, priority: Priority) -> TaskRecord | None:
-    """KIE's record of a task that a callback named; None when it cannot be had at the moment."""
-    places = limiter.reserve(READ_LIMIT, 1, priority)
+    """The record of a task that a callback named; None when it cannot be had at the moment."""
+    places = limiter.reserve(limiter.READS[generation.provider.lower()], 1, priority)
     if not places:
         return None
     tools.sleep(places.delays_s[0])
     try:
-        record = tools.kie.record(task_id)
+        record = ask(generation, task_id, tools)
     except (ProviderError, InvalidInput) as error:
         _log.warning("delivery.candidate_unreadable", generation_id=str(generation.id), error=str(error))
         return None
@@ -317,11 +337,20 @@ def _proof(generation: Generation, task_id: str, tools: Tools, priority: Priorit
 
 
 def _bind_if_ours(generation: Generation, record: TaskRecord, tools: Tools) -> bool:
-    ours = tools.callback_url(generation.id)
-    if not policy.names_our_callback(record, str(generation.id), ours):
+    """Bind it when it is proved to be this generation's: by a callback whose signature covers what it says,
+    or by the provider's own record.
+    """
+    if registry.PROVIDERS[generation.provider.lower()].callbacks_prove:
+        with database.reading() as connection:
+            proved = not find_by_task(connection, record.task_id)
+        by = "callback, proved by its signature"
+    else:
+        proved = policy.names_our_callback(record, str(generation.id), tools.callback_url(generation.id))
+        by = f"callback, proved by {registry.name_of(generation.provider)}'s record"
+    if not proved:
         return False
-    event = Event(EventKind.BOUND, detail={"by": "callback, proved by KIE's record"})
-    return sending.bind(generation, record.task_id, event, tools) is not None
+    event = Event(EventKind.BOUND, detail={"by": by})
+    return sending.bind(generation, Task(record.task_id), event, tools) is not None
 
 
 def sweep(tools: Tools, limit: int = 200) -> int:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from core.loras.models import Way
+
 
 class Status(StrEnum):
     """The column `generations.status`, as the company's application reads and writes it."""
@@ -70,6 +72,8 @@ class EventKind(StrEnum):
     """A step on a delivery's timeline."""
 
     CREATED = "created"
+    FRAME_READY = "frame_ready"
+    FRAME_FAILED = "frame_failed"
     SUBMITTED = "submitted"
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -122,12 +126,24 @@ class Generation:
     failure_message: str | None
     watched_until: datetime | None
     link_renewed_at: datetime | None = None
+    task_addresses: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lora_id: UUID | None = None
+    lora_way: Way | None = None
+    frame_id: UUID | None = None
+    frame_for: UUID | None = None
+    frame_size: str | None = None
+    frame_ready_at: datetime | None = None
     task_number: int = 0
 
     @property
     def shown_url(self) -> str | None:
         """The URL that a person is shown: the permanent file, else the provider's, else the preview."""
         return self.asset_url or (self.result_urls[0] if self.result_urls else None) or self.preview_url
+
+    @property
+    def waits_for_frame(self) -> bool:
+        """Whether it cannot be sent before its first frame has been made."""
+        return self.frame_id is not None and self.frame_ready_at is None
 
     @property
     def ours(self) -> bool:
@@ -175,3 +191,6 @@ class Callback:
     body_sha256: str
     body: Mapping[str, Any]
     signed: bool
+    provider: str = "kie"
+    says: str = ""
+    says_success: bool = False

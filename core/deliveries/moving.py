@@ -31,7 +31,6 @@ from core.storage.rules import content_type_of
 from core.work import limiter
 from core.work.limiter import Priority
 
-READ_LIMIT = limiter.KIE_READ
 RENEW_EVERY = timedelta(seconds=10)
 
 _log = log.get(__name__)
@@ -93,7 +92,8 @@ class _Lease:
 
 
 class GoneForNow(FetchFailed):
-    """The file is not there, and KIE has had its last word on a fresh link: only time can bring it back."""
+    """The file is not there, and the provider has had its last word on a fresh link: only time can bring it
+    back."""
 
     def __init__(self, failure: FetchFailed) -> None:
         super().__init__(
@@ -120,17 +120,19 @@ def _move(generation: Generation, n: int, url: str, lease: _Lease, tools: Tools)
 def _by_fresh_link(
     generation: Generation, n: int, url: str, failure: FetchFailed, lease: _Lease, tools: Tools
 ) -> StoredFile:
-    """The file by a link that KIE makes anew, which is asked for once.
+    """The file by a link that the provider makes anew, which is asked for once.
 
-    Once is enough when KIE refuses, or the fresh link says "gone" too. A link that could not be asked
+    Once is enough when it refuses, or the fresh link says "gone" too. A link that could not be asked
     for, or broke off, has settled nothing: the next attempt asks again.
     """
-    places = limiter.reserve(READ_LIMIT, 1, Priority(generation.attempt_priority))
+    places = limiter.reserve(
+        limiter.READS[generation.provider.lower()], 1, Priority(generation.attempt_priority)
+    )
     if not places:
         raise failure
     tools.sleep(places.delays_s[0])
     try:
-        return _stream(generation, n, tools.kie.fresh_url(url), lease, tools)
+        return _stream(generation, n, tools.provider(generation).fresh_url(url), lease, tools)
     except FetchFailed as again:
         if again.gone:
             raise GoneForNow(again) from again
@@ -285,8 +287,10 @@ def end(
     category: str | None = None,
     code: str | None = None,
     message: str | None = None,
+    costs: str | None = None,
 ) -> bool:
-    """End a leased delivery without a file, with the event that says why.
+    """End a leased delivery without a file, with the event that says why; `costs` where it is paid for all
+    the same, as `costs.cost_json` writes them.
 
     False when the lease was lost, or a callback came since it was taken: the row is then looked at again.
     """
@@ -310,6 +314,8 @@ def end(
             release(connection, generation, now, now)
             return False
         add_event(connection, generation.id, now, event)
+        if costs is not None:
+            SQL["charge"].run(connection, id=generation.id, costs=costs, now=now)
         SQL["handle_callbacks"].run(connection, generation_id=generation.id, now=now, outcome=state)
     _log.warning("delivery.ended", generation_id=str(generation.id), state=state, category=category)
     return True

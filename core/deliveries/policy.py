@@ -9,17 +9,21 @@ from typing import assert_never
 
 from core.deliveries.models import ENDED, Generation
 from core.errors import Conflict, ProviderError
-from core.providers import kie_models
+from core.providers import catalogue
 from core.providers.contract import ProviderState, TaskRecord
+from core.providers.registry import name_of
 
 # How long a row belongs to the worker that took it; it renews while a file moves. With the sweep, what a
 # killed worker held is taken up by another within a minute.
 LEASE = timedelta(seconds=40)
 WATCHED_POLL = timedelta(seconds=3)
+# For so long after it was sent a first frame is asked for that often, whether or not its webhook comes.
+FRAME_HASTE = timedelta(minutes=2)
 SLOWEST_POLL = timedelta(seconds=60)
-# KIE may not know a task for a moment after it made it (providers.md); later it is a finding.
+# KIE may not know a task for a moment after it made it; later it is a finding.
 UNKNOWN_GRACE = timedelta(minutes=2)
-# An answer that was lost is known again only by its callback: KIE has no list and no idempotency key.
+# An answer that was lost is known again only by its callback: neither KIE nor fal has
+# a list that names it or an idempotency key.
 LOST_ANSWER_WAIT = timedelta(minutes=30)
 # Nothing generates for a day: from here on a person decides.
 GIVE_UP = timedelta(hours=24)
@@ -81,18 +85,27 @@ Decision = PollAt | Deliver | Fail | Lost | Attention
 
 def stuck_after(generation: Generation) -> timedelta:
     """How long a generation of this model and kind may take before it counts as stuck."""
-    return timedelta(minutes=kie_models.timing(generation.model or "", generation.kind).stuck_minutes)
+    return timedelta(minutes=catalogue.timing(generation.model or "", generation.kind).stuck_minutes)
+
+
+def _holds_another_up(generation: Generation, now: datetime) -> bool:
+    """Whether a generation waits for this first frame, which is then asked for often for a while."""
+    return generation.frame_for is not None and now - generation.begun_at < FRAME_HASTE
 
 
 def first_poll_after(generation: Generation, own_p50_s: float | None) -> timedelta:
     """When to look for the first time: at the model's own median once known, else at its table's figure."""
-    usual = kie_models.timing(generation.model or "", generation.kind).p50_seconds
+    if generation.frame_for is not None:
+        return WATCHED_POLL
+    usual = catalogue.timing(generation.model or "", generation.kind).p50_seconds
     return max(WATCHED_POLL, timedelta(seconds=usual if own_p50_s is None else own_p50_s))
 
 
 def poll_interval(generation: Generation, now: datetime) -> timedelta:
-    """The pause before the next look: 3 s while a person watches, else growing with age up to a minute."""
-    if generation.watched_until is not None and generation.watched_until > now:
+    """The pause before the next look: 3 s while a person or another generation waits for it, else growing
+    with age up to a minute."""
+    watched = generation.watched_until is not None and generation.watched_until > now
+    if watched or _holds_another_up(generation, now):
         return WATCHED_POLL
     age = max(now - generation.begun_at, timedelta())
     if age > stuck_after(generation):
@@ -102,45 +115,50 @@ def poll_interval(generation: Generation, now: datetime) -> timedelta:
 
 def next_step(generation: Generation, record: TaskRecord, now: datetime) -> Decision:
     """What the provider's record means for this delivery."""
+    name = name_of(generation.provider)
     age = now - generation.begun_at
     again = now + poll_interval(generation, now)
     match record.state:
         case ProviderState.SUCCESS:
-            return _finished(record, now)
+            return _finished(name, record, now)
         case ProviderState.FAIL:
-            return Fail(record.fail_code or "", record.fail_message or "KIE gave no reason.")
+            return Fail(record.fail_code or "", record.fail_message or f"{name} gave no reason.")
         case ProviderState.WAITING | ProviderState.QUEUED | ProviderState.GENERATING if age > GIVE_UP:
-            return Attention("KIE has been working on it for a day. Ask KIE, or start a new generation.")
+            return Attention(
+                f"{name} has been working on it for a day. Ask {name}, or start a new generation."
+            )
         case ProviderState.GENERATING:
             return PollAt(again, "generating")
         case ProviderState.WAITING | ProviderState.QUEUED:
             return PollAt(again, "queued")
         case ProviderState.NOT_FOUND if age > RESULT_KEPT:
-            return Lost("KIE has forgotten the task, and its result was never stored.")
+            return Lost(f"{name} has forgotten the task, and its result was never stored.")
         case ProviderState.NOT_FOUND if age > max(UNKNOWN_GRACE, stuck_after(generation)):
-            return Attention("KIE does not know this task. Start a new generation.")
+            return Attention(f"{name} does not know this task. Start a new generation.")
         case ProviderState.NOT_FOUND:
             return PollAt(min(again, now + timedelta(seconds=10)))
         case ProviderState.UNKNOWN if age > GIVE_UP:
-            return Attention(f"KIE calls its state “{record.state_word}”, which nobody here knows.")
+            return Attention(f"{name} calls its state “{record.state_word}”, which nobody here knows.")
         case ProviderState.UNKNOWN:
             return PollAt(again)
     assert_never(record.state)
 
 
-def _finished(record: TaskRecord, now: datetime) -> Decision:
+def _finished(name: str, record: TaskRecord, now: datetime) -> Decision:
     finished_at = record.completed_at or now
     if record.result_urls:
         return Deliver(record.result_urls, finished_at + RESULT_KEPT)
     if now - finished_at < EMPTY_RESULT_GRACE and record.completed_at is not None:
         return PollAt(now + timedelta(seconds=20), "generating")
-    return Attention(f"KIE says it finished but names no file ({record.result_problem or 'empty result'}).")
+    return Attention(
+        f"{name} says it finished but names no file ({record.result_problem or 'empty result'})."
+    )
 
 
 def after_read_error(generation: Generation, error: ProviderError, now: datetime) -> PollAt | Attention:
     """The record could not be read: look again, slower when a person has to mend something first."""
     if now - generation.begun_at > GIVE_UP + RESULT_KEPT:
-        return Attention("KIE could not be asked about it for two weeks.")
+        return Attention(f"{name_of(generation.provider)} could not be asked about it for two weeks.")
     pause = poll_interval(generation, now) if error.retryable else 5 * SLOWEST_POLL
     return PollAt(now + pause)
 
@@ -162,29 +180,33 @@ def after_download_error(
     over the cap). Everything else, a storage that refuses the file included, is retried until the
     provider deletes the file.
     """
+    name = name_of(generation.provider)
     expires_at = generation.result_expires_at or generation.begun_at + RESULT_KEPT
     if permanent:
         return Attention("The result cannot be fetched.")
     if now >= expires_at:
-        return Lost("KIE has deleted the result." if gone else "KIE's time to keep the result has run out.")
+        return Lost(
+            f"{name} has deleted the result." if gone else f"{name}'s time to keep the result has run out."
+        )
     if unusable and tries >= BAD_FILE_TRIES:
-        return Attention("KIE's file cannot be opened as a picture or video.")
+        return Attention(f"{name}'s file cannot be opened as a picture or video.")
     return RetryAt(min(now + download_pause(tries), expires_at))
 
 
 def after_lost_answer(generation: Generation, now: datetime) -> PollAt | Attention:
-    """Nobody knows whether KIE took the request: wait for its callback, never send again."""
+    """Nobody knows whether the provider took the request: wait for its callback, never send again."""
+    name = name_of(generation.provider)
     deadline = generation.begun_at + LOST_ANSWER_WAIT
     if now >= deadline:
         return Attention(
-            "KIE's answer was lost and no callback came, so it is unknown whether KIE took the request."
-            " Nothing was sent twice. Check KIE's own log, then start a new generation."
+            f"{name}'s answer was lost and no callback came, so it is unknown whether {name} took the"
+            f" request. Nothing was sent twice. Check {name}'s own log, then start a new generation."
         )
     return PollAt(min(now + timedelta(seconds=30), deadline))
 
 
 def prove_again_at(generation: Generation, now: datetime) -> datetime | None:
-    """When to ask again about a task that a callback named and KIE could not be asked about; None for a
+    """When to ask again about a task that a callback named and whose record could not be read; None for a
     generation so old that a person has long decided."""
     return now + SLOWEST_POLL if now - generation.begun_at < GIVE_UP else None
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping
 
 from core import log, queries
 from core.deliveries.models import DeliveryState, Event, Generation, StoredFile
+from core.loras.models import Way
 
 SQL = queries.load("deliveries")
 
@@ -48,6 +49,13 @@ def to_generation(row: RowMapping) -> Generation:
         failure_message=row["failure_message"],
         watched_until=row["watched_until"],
         link_renewed_at=row["link_renewed_at"],
+        task_addresses=row["task_addresses"] or {},
+        lora_id=row["lora_model_id"],
+        lora_way=Way(row["lora_way"]) if row["lora_way"] else None,
+        frame_id=row["frame_id"],
+        frame_for=row["frame_for"],
+        frame_size=row["frame_size"],
+        frame_ready_at=row["frame_ready_at"],
         task_number=row["task_number"],
     )
 

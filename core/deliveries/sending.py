@@ -1,5 +1,6 @@
 """Sending the paid request: once, by one process, whatever happens in between."""
 
+import json
 import uuid
 from datetime import timedelta
 from uuid import UUID
@@ -7,11 +8,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from core import database, log
-from core.deliveries import moving, policy
-from core.deliveries.models import Event, EventKind, Generation
+from core.deliveries import moving, policy, with_lora
+from core.deliveries.models import DeliveryState, Event, EventKind, Generation
 from core.deliveries.repository import SQL, add_event, find, to_generation
 from core.deliveries.tools import Tools
-from core.errors import ProviderError
+from core.errors import ErrorCategory, InvalidInput, NotFound, ProviderError, StorageError
+from core.providers.contract import Task
 from core.work import limiter
 from core.work.limiter import Priority
 
@@ -31,7 +33,19 @@ def submit(generation_id: UUID, tools: Tools) -> Generation | None:
     between 2 and 4 leaves `sending`, from where nobody sends again: its callback binds the task.
     None when there is no such row.
     """
-    places = limiter.reserve(limiter.KIE_CREATE, 1, Priority.SYNC)
+    with database.statement() as connection:
+        waiting = find(connection, generation_id)
+    if waiting is None or waiting.delivery_state is not DeliveryState.INTENT:
+        return waiting
+    if waiting.waits_for_frame:
+        return waiting
+    provider = tools.provider(waiting)
+    try:
+        sent = with_lora.outgoing(waiting, tools)
+    except (StorageError, NotFound) as error:
+        _log.warning("delivery.no_link", generation_id=str(generation_id), error=error.message)
+        return _postpone(generation_id, tools, REFUSED_PAUSE)
+    places = limiter.reserve(limiter.CREATES[waiting.provider.lower()], 1, Priority.SYNC)
     if not places:
         return _postpone(generation_id, tools)
     tools.sleep(places.delays_s[0])
@@ -41,22 +55,31 @@ def submit(generation_id: UUID, tools: Tools) -> Generation | None:
             return find(connection, generation_id)
     started = tools.clock()
     try:
-        task_id = tools.kie.create(
-            generation.model or "", generation.input, tools.callback_url(generation.id)
+        task = provider.create(
+            generation.model or "", sent, tools.callback_url(generation.id, generation.provider)
         )
     except ProviderError as error:
         _not_accepted(generation, error, tools)
+    except InvalidInput as error:
+        _not_accepted(generation, _unsendable(error), tools)
     else:
         duration_ms = int((tools.clock() - started).total_seconds() * 1000)
-        bind(generation, task_id, Event(EventKind.ACCEPTED, duration_ms=duration_ms), tools)
+        bind(generation, task, Event(EventKind.ACCEPTED, duration_ms=duration_ms), tools)
     with database.reading() as connection:
         return find(connection, generation_id)
 
 
-def _postpone(generation_id: UUID, tools: Tools) -> Generation | None:
+def _unsendable(error: InvalidInput) -> ProviderError:
+    """An input that could not be written as a request: it never left."""
+    return ProviderError(
+        error.message, category=ErrorCategory.VALIDATION, retryable=False, sent=False, refused=True
+    )
+
+
+def _postpone(generation_id: UUID, tools: Tools, pause: timedelta = BUSY_PAUSE) -> Generation | None:
     now = tools.clock()
     with database.transaction() as connection:
-        row = SQL["postpone_intent"].first(connection, id=generation_id, next_attempt_at=now + BUSY_PAUSE)
+        row = SQL["postpone_intent"].first(connection, id=generation_id, next_attempt_at=now + pause)
         return to_generation(row) if row else find(connection, generation_id)
 
 
@@ -77,21 +100,26 @@ def _begin(generation_id: UUID, tools: Tools) -> Generation | None:
         return to_generation(row)
 
 
-def bind(generation: Generation, task_id: str, event: Event, tools: Tools) -> Generation | None:
-    """Record the provider's task id of a request that was sent; None when one was bound already."""
+def bind(generation: Generation, task: Task, event: Event, tools: Tools) -> Generation | None:
+    """Record the provider's task of a request that was sent; None when one was bound already."""
     now = tools.clock()
     with database.transaction() as connection:
         p50 = _own_p50(connection, generation.model)
         first = policy.first_poll_after(generation, p50)
         row = SQL["bind_task"].first(
-            connection, id=generation.id, task_id=task_id, now=now, next_attempt_at=now + first
+            connection,
+            id=generation.id,
+            task_id=task.id,
+            task_addresses=json.dumps(dict(task.addresses)) if task.addresses else None,
+            now=now,
+            next_attempt_at=now + first,
         )
         if row is None:
             known = find(connection, generation.id)
-            if known is not None and known.task_id != task_id:
-                _log.error("delivery.two_tasks", generation_id=str(generation.id), task_id=task_id)
+            if known is not None and known.task_id != task.id:
+                _log.error("delivery.two_tasks", generation_id=str(generation.id), task_id=task.id)
             return None
-        detail = {"task_id": task_id, **event.detail}
+        detail = {"task_id": task.id, **event.detail}
         add_event(
             connection,
             generation.id,

@@ -1,27 +1,24 @@
 """What people and the provider ask of deliveries: create, sync, watch, call back."""
 
 import json
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from psycopg.errors import ForeignKeyViolation
-from sqlalchemy import Connection, RowMapping
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection
 
 from core import access, audit, database, log
 from core.access import Action, Actor
-from core.deliveries import policy
+from core.deliveries import creating, policy
+from core.deliveries.creating import NewGeneration as NewGeneration
 from core.deliveries.models import ENDED, Callback, DeliveryState, Event, EventKind, Generation
 from core.deliveries.repository import SQL, add_event, find, find_by_task, to_generation
 from core.deliveries.tools import BUCKET, Tools
 from core.errors import Conflict, InvalidInput, NotFound
-from core.providers import kie_models
+from core.loras.models import Way
 from core.providers.http import mask
-from core.providers.kie_models import Model
 from core.storage.own_path import own_path
 from core.work import queue
 
@@ -30,89 +27,61 @@ MAX_REQUEST_KEY = 200
 OWN_SENDING_GRACE = timedelta(seconds=10)
 
 
-@dataclass(frozen=True)
-class NewGeneration:
-    """What somebody wants made; the same `request_key`, the form's nonce, twice makes one generation."""
-
-    model: str
-    input: Mapping[str, Any]
-    request_key: str
-    user_id: UUID | None = None
-
-
 def create(
     actor: Actor | None, wanted: NewGeneration, tools: Tools, *, send_later: bool = True
 ) -> Generation:
     """Write the row of a new generation; nothing is sent in here.
 
-    With `send_later` a worker sends it, otherwise the caller must call `sending.submit` now.
-    Raises InvalidInput naming the field, NotAllowed, or the database's error; after any of them
-    no provider has been called.
+    With `send_later` a worker sends it, otherwise the caller must call `sending.submit` now. With a LoRA its
+    use is counted, and where the model takes no weights its first frame is begun as a generation of its own.
+    Raises InvalidInput naming the field, NotAllowed, NotFound for a LoRA that the actor may not see, Conflict
+    with the reason, or the database's error; after any of them no provider has been called.
     """
     actor = access.check(actor, Action.CREATE_GENERATION)
     if not 8 <= len(wanted.request_key) <= MAX_REQUEST_KEY:
         raise InvalidInput("request_key", f"request_key must have 8 to {MAX_REQUEST_KEY} characters.")
-    model = kie_models.require(wanted.model)
-    cleaned = kie_models.validate(model.id, wanted.input)
+    made = creating.recipe_of(actor, wanted)
+    creating.check_providers(made, tools)
     now = tools.clock()
     with database.transaction() as connection:
         due = now if send_later else now + OWN_SENDING_GRACE
-        row = _insert(connection, wanted, model, cleaned, now=now, due=due)
+        row = creating.insert(connection, wanted, made, now=now, due=due)
         if row is None:
             known = to_generation(SQL["by_request_key"].one(connection, request_key=wanted.request_key))
-            return _same_request(known, wanted, model.id, cleaned)
+            return creating.same_request(known, wanted, made)
         generation = to_generation(row)
         add_event(connection, generation.id, now, Event(EventKind.CREATED, detail={"by": actor.name}))
+        with_lora = {"lora": str(made.lora.id), "way": made.way} if made.lora else {}
         audit.record(
             connection,
             actor,
             "generation.create",
             "generation",
             str(generation.id),
-            after={"model": model.id, "input": cleaned},
+            after={"model": made.model.id, "input": made.input, **with_lora},
         )
-        if send_later:
-            enqueue_delivery(connection, generation.id, queue.URGENT)
+        first = creating.begin_with_lora(connection, actor, generation, made, now)
+        if send_later or first != generation.id:
+            enqueue_delivery(connection, first, queue.URGENT)
     return generation
 
 
-def _same_request(
-    known: Generation, wanted: NewGeneration, model: str, cleaned: Mapping[str, Any]
-) -> Generation:
-    """The generation that a request key made, when it was for the very same thing."""
-    if (known.model, known.user_id, dict(known.input)) != (model, wanted.user_id, dict(cleaned)):
-        raise Conflict("This request key has made another generation already. Use a new one.")
-    return known
+def make_with_lora(actor: Actor | None, generation_id: UUID, tools: Tools) -> Generation:
+    """Make one again that was made from a LoRA's references, now that the LoRA is completed; once, whoever
+    asks and how often. Raises NotFound, NotAllowed, or Conflict with the reason.
+    """
+    with database.reading() as connection:
+        before = _existing(connection, generation_id)
+    if before.lora_way is not Way.REFERENCES:
+        raise Conflict("It was not made from a LoRA's reference images, so there is nothing to make anew.")
+    return create(actor, creating.again(before, f"with-lora:{before.id}"), tools)
 
 
-def _insert(
-    connection: Connection,
-    wanted: NewGeneration,
-    model: Model,
-    cleaned: Mapping[str, Any],
-    *,
-    now: datetime,
-    due: datetime,
-) -> RowMapping | None:
-    """The new row, due at `due`; None when its request key is known already."""
-    try:
-        return SQL["insert"].first(
-            connection,
-            id=uuid.uuid4(),
-            user_id=wanted.user_id,
-            provider="kie",
-            kind=model.kind,
-            model=model.id,
-            prompt=cleaned.get("prompt"),
-            input=json.dumps(cleaned),
-            request_key=wanted.request_key,
-            next_attempt_at=due,
-            now=now,
-        )
-    except IntegrityError as error:
-        if isinstance(error.orig, ForeignKeyViolation):
-            raise InvalidInput("userId", f"There is no user {wanted.user_id}.") from None
-        raise
+def make_again(actor: Actor | None, generation_id: UUID, request_key: str, tools: Tools) -> Generation:
+    """Make the same once more, with the LoRA that it was made with. Raises what `create` raises."""
+    with database.reading() as connection:
+        before = _existing(connection, generation_id)
+    return create(actor, creating.again(before, request_key), tools)
 
 
 def enqueue_delivery(
@@ -155,7 +124,8 @@ def request_sync(actor: Actor | None, generation_id: UUID, tools: Tools, *, late
 
 
 def fetch_again(actor: Actor | None, generation_id: UUID, tools: Tools, *, later: bool = True) -> Generation:
-    """Have the files of a delivered generation fetched from KIE once more, because storage lost them.
+    """Have the files of a delivered generation fetched from its provider once more, because storage lost
+    them.
 
     Only after storage itself has said that one is missing; it is stored where it was, so the customer's
     address stays the same. `later` as in `request_sync`. Raises NotFound, NotAllowed, or Conflict with the
@@ -246,7 +216,7 @@ def _may_see(actor: Actor | None, generation: Generation) -> bool:
 def answers_from_row(actor: Actor, generation: Generation, tools: Tools) -> bool:
     """Whether a customer's question is answered by the row as it stands: read a moment ago, or in work.
 
-    Customers' pages ask every few seconds; each of them must not cost a call to KIE.
+    Customers' pages ask every few seconds; each of them must not cost a call to the provider.
     """
     return actor.kind == "customer" and policy.was_just_seen_to(generation, tools.clock())
 
@@ -283,11 +253,9 @@ def receive_callback(callback: Callback, tools: Tools) -> Received:
     """Record a verified callback and make its delivery due now, in one statement.
 
     NotFound when neither the generation nor the task is known. The body is kept as evidence and
-    never believed: KIE's signature does not cover it.
+    never believed: KIE's signature does not cover it, and the provider's record says the same.
     """
     body = mask(callback.body)
-    state = body.get("data", body)
-    says = str(state.get("state", "")) if isinstance(state, Mapping) else ""
     with database.statement() as connection:
         row = SQL["receive_callback"].first(
             connection,
@@ -295,9 +263,12 @@ def receive_callback(callback: Callback, tools: Tools) -> Received:
             task_id=callback.task_id,
             body_sha256=callback.body_sha256,
             body=json.dumps(body),
-            detail=json.dumps({"says": says[:40], "task_id": callback.task_id, "signed": callback.signed}),
+            detail=json.dumps(
+                {"says": callback.says[:40], "task_id": callback.task_id, "signed": callback.signed}
+            ),
             signed=callback.signed,
-            says_success=says == "success",
+            says_success=callback.says_success,
+            provider=callback.provider,
             now=tools.clock(),
             request_id=log.request_id(),
             job_priority=queue.NORMAL,

@@ -1,25 +1,29 @@
 """What pages and the API show of deliveries: read only, one consistent snapshot a call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from core import access, database
 from core.access import Action, Actor
-from core.deliveries import health, policy
+from core.deliveries import health, policy, with_lora
 from core.deliveries.cells import counts_of
 from core.deliveries.models import ACTIVE, DeliveryState, EventKind, Generation, StoredFile
 from core.deliveries.repository import SQL, find, to_generation
 from core.deliveries.windows import Filter
+from core.deliveries.with_lora import Plan
 from core.errors import Conflict, NotFound
-from core.providers import kie_models
+from core.loras.models import Lora
+from core.providers import catalogue
 
 MAX_PAGE = 100
 # So many deliveries of a model make its own median worth more than its table's figure.
 OWN_SAMPLES = 20
+# For so long a generation from references is offered again with its LoRA.
+OFFERED_FOR = timedelta(days=60)
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,55 @@ def usual_seconds(actor: Actor | None, model: str | None, kind: str) -> float:
         own = SQL["own_p50"].one(connection, model=model)
     if own["samples"] >= OWN_SAMPLES:
         return float(own["p50_s"])
-    return float(kie_models.timing(model or "", kind).p50_seconds)
+    return float(catalogue.timing(model or "", kind).p50_seconds)
+
+
+@dataclass(frozen=True)
+class FrameTimes:
+    """What first frames added to the last generations, in seconds, and how much of it was our own; of so many
+    `samples`."""
+
+    samples: int
+    p50_s: float | None
+    p95_s: float | None
+    ours_p50_s: float | None
+    ours_p95_s: float | None
+
+
+def frame_times(actor: Actor | None) -> FrameTimes:
+    """How long the last hundred first frames held their generations up."""
+    access.check(actor, Action.VIEW)
+    with database.statement() as connection:
+        return FrameTimes(**SQL["frame_times"].one(connection))
+
+
+def to_make_with_lora(actor: Actor | None, now: datetime, limit: int = 5) -> Sequence[Generation]:
+    """The newest generations of two months that were made from the references of a LoRA that is completed by
+    now, and not made with it yet."""
+    access.check(actor, Action.VIEW)
+    with database.reading() as connection:
+        return [
+            to_generation(row)
+            for row in SQL["to_make_with_lora"].all(connection, since=now - OFFERED_FOR, limit=limit)
+        ]
+
+
+def quote(actor: Actor | None, model: str, model_input: Mapping[str, Any], lora: Lora) -> Plan:
+    """What an input would become with a LoRA, and what its parts cost. Raises InvalidInput or Conflict."""
+    access.check(actor, Action.VIEW)
+    with database.statement() as connection:
+        references = len(with_lora.references_of(connection, lora.id))
+    return with_lora.plan(catalogue.require(model), model_input, lora, references)
+
+
+def asked_input(generation: Generation) -> dict[str, Any]:
+    """A generation's input as it was asked for: without the first frame that was handed to it."""
+    return with_lora.asked_input(generation)
+
+
+def again_usd(generation: Generation) -> Decimal | None:
+    """What the same once more is expected to cost, its first frame included; None when nobody knows."""
+    return with_lora.again_usd(generation)
 
 
 def is_stuck(generation: Generation, now: datetime) -> bool:
@@ -197,7 +249,7 @@ def why_not_check(generation: Generation, now: datetime) -> str | None:
     if generation.delivery_state is DeliveryState.DELIVERED:
         return "It is delivered; there is nothing left to check."
     if generation.delivery_state in {DeliveryState.FAILED, None} and generation.task_id is None:
-        return "It has no task at KIE, so there is nothing to check. Make it again instead."
+        return "It has no task at its provider, so there is nothing to check. Make it again instead."
     try:
         policy.check_can_sync(generation, now)
     except Conflict as conflict:

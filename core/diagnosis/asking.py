@@ -18,6 +18,7 @@ from core.deliveries.tools import Tools
 from core.deliveries.views import Detail
 from core.diagnosis import snapshot
 from core.diagnosis.snapshot import KieAnswer, Snapshot, StorageAnswer
+from core.providers.registry import worded
 
 About = TypeVar("About")
 Answer = TypeVar("Answer")
@@ -47,7 +48,9 @@ def complete(seen: Snapshot, tools: Tools) -> Snapshot:
     asked = _ask(seen, tools)
     silent = seen.at - asked.at > PATIENCE
     late = f"no answer within {PATIENCE.total_seconds():.0f} s"
-    kie = _answer(asked.kie) or (KieAnswer(seen.at, problem=f"KIE gave {late}.") if silent else None)
+    kie = _answer(asked.kie) or (
+        KieAnswer(seen.at, problem=worded(f"KIE gave {late}.", seen.generation.provider)) if silent else None
+    )
     storage = _answer(asked.storage) or (
         StorageAnswer(seen.at, problem=f"The storage gave {late}.") if silent else None
     )

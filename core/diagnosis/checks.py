@@ -6,6 +6,7 @@ from core.deliveries.models import DeliveryState
 from core.diagnosis.findings import Cell, Finding, Mark, Tone
 from core.diagnosis.rules import RULES, Rule
 from core.diagnosis.snapshot import Snapshot, asks_kie
+from core.providers.registry import worded
 
 LOOKING = "looking"
 
@@ -43,11 +44,12 @@ _OF_DELIVERED = {
 
 
 def _finding(seen: Snapshot, rule: Rule | str) -> Finding:
+    provider = seen.generation.provider
     if isinstance(rule, str):
         return Finding(
             LOOKING,
             Tone.WORKING,
-            "KIE and our storage are being asked.",
+            worded("KIE and our storage are being asked.", provider),
             "This takes a few seconds at most.",
             warnings=tuple(_warnings(seen)),
             marks=_marks(seen, frozenset()),
@@ -56,8 +58,8 @@ def _finding(seen: Snapshot, rule: Rule | str) -> Finding:
     return Finding(
         rule.id,
         rule.tone,
-        sentence,
-        rule.action,
+        worded(sentence, provider),
+        worded(rule.action, provider),
         rule.remedies,
         rule.mismatches,
         tuple(_warnings(seen)),

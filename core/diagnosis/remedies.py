@@ -8,15 +8,14 @@ from uuid import UUID
 
 from core import database
 from core.access import Action, Actor
-from core.deliveries import following, service, views
+from core.deliveries import following, service, views, with_lora
 from core.deliveries.models import DeliveryState, EventKind, Generation
-from core.deliveries.service import NewGeneration
 from core.deliveries.tools import Tools
 from core.diagnosis import asking, snapshot
 from core.diagnosis.findings import Finding, Offer, Remedy
 from core.diagnosis.snapshot import Snapshot, remake_key
 from core.errors import Conflict, InvalidInput
-from core.providers import kie_models
+from core.providers import catalogue, model_inputs
 from core.work import runs
 from core.work.limiter import Priority
 
@@ -118,13 +117,15 @@ def just_asked(seen: Snapshot) -> str | None:
 
 def price_of(generation: Generation) -> Decimal | None:
     """What the same once more costs; None when its model or input is not known here."""
-    model = kie_models.find(generation.model or "")
+    model = catalogue.find(generation.model or "")
     if model is None or not generation.input:
         return None
+    added = model.picture_field if generation.lora_id else None
     try:
-        return kie_models.estimate_usd(model.id, kie_models.validate(model.id, generation.input))
+        model_inputs.validate(model, with_lora.asked_input(generation), later=added.name if added else None)
     except InvalidInput:
         return None
+    return with_lora.again_usd(generation)
 
 
 def carry_out(actor: Actor | None, remedy: Remedy, generation_id: UUID, tools: Tools) -> Generation:
@@ -147,13 +148,7 @@ def _ask(
 
 def make_again(actor: Actor | None, generation: Generation, tools: Tools) -> Generation:
     """Begin a generation in place of one that cannot be rescued; once, whoever asks and how often."""
-    wanted = NewGeneration(
-        model=generation.model or "",
-        input=generation.input,
-        request_key=remake_key(generation.id),
-        user_id=generation.user_id,
-    )
-    return service.create(actor, wanted, tools)
+    return service.make_again(actor, generation.id, remake_key(generation.id), tools)
 
 
 def worker_alive(now: datetime | None = None) -> bool:

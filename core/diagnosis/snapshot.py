@@ -7,12 +7,12 @@ from uuid import UUID
 
 from core import access, database, queries
 from core.access import Action, Actor
-from core.deliveries import policy, views
+from core.deliveries import following, policy, views
 from core.deliveries.models import DeliveryState, EventKind, Generation
-from core.deliveries.moving import READ_LIMIT
 from core.deliveries.tools import BUCKET, Tools
 from core.deliveries.views import Detail
 from core.errors import InvalidInput, StorageError, StudioOpsError
+from core.providers import registry
 from core.providers.contract import TaskRecord
 from core.storage.contract import ObjectInfo
 from core.storage.own_path import own_path
@@ -26,7 +26,8 @@ MOST_FILES = 20
 
 @dataclass(frozen=True)
 class KieAnswer:
-    """What KIE said of the task at `at`; `record` None: it could not be asked, `problem` says why."""
+    """What the provider, mostly KIE, said of the task at `at`; `record` None: it could not be asked,
+    `problem` says why."""
 
     at: datetime
     record: TaskRecord | None = None
@@ -123,20 +124,23 @@ def of_rows(actor: Actor | None, generation_id: UUID, tools: Tools, *, picked: b
 
 
 def asks_kie(generation: Generation) -> bool:
-    """Whether KIE has a task of it to be asked about."""
-    return bool(generation.task_id) and generation.provider.lower() == "kie"
+    """Whether its provider has a task of it to be asked about; of other systems' rows only KIE's are."""
+    provider = generation.provider.lower()
+    ours = provider in registry.PROVIDERS and generation.delivery_state is not None
+    return bool(generation.task_id) and (ours or provider == "kie")
 
 
 def ask_kie(generation: Generation, tools: Tools) -> KieAnswer:
-    """KIE's record, read through the limit that all reads share."""
+    """The provider's record, read through the limit that all reads share."""
+    name = registry.name_of(generation.provider)
     if not asks_kie(generation):
-        return KieAnswer(tools.clock(), problem="There is no task at KIE to ask about.")
-    waiting = limiter.reserve(READ_LIMIT, 1, Priority.SYNC)
+        return KieAnswer(tools.clock(), problem=f"There is no task at {name} to ask about.")
+    waiting = limiter.reserve(limiter.READS[generation.provider.lower()], 1, Priority.SYNC)
     if not waiting:
-        return KieAnswer(tools.clock(), problem="Too many questions wait for KIE just now.")
+        return KieAnswer(tools.clock(), problem=f"Too many questions wait for {name} just now.")
     tools.sleep(waiting.delays_s[0])
     try:
-        record = tools.kie.record(generation.task_id or "")
+        record = following.ask(generation, generation.task_id or "", tools)
     except StudioOpsError as error:
         return KieAnswer(tools.clock(), problem=error.message)
     return KieAnswer(tools.clock(), record=record)

@@ -196,7 +196,8 @@ def use(
     held = _held(connection, actor, lora_id)
     policy.check_usable(
         held["name"],
-        held["training_status"],
+        # Its references take its place while it is not completed.
+        "completed" if way is Way.REFERENCES else held["training_status"],
         hidden=held["hidden_at"] is not None,
         archived=held["archived_at"] is not None,
     )

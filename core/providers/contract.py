@@ -53,6 +53,10 @@ class TaskRecord:
     created_at: datetime | None = None
     completed_at: datetime | None = None
     credits_consumed: Decimal | None = None
+    # How long the provider worked on it, where it tells no times; else see `took_ms`.
+    worked_ms: int | None = None
+    # A failure that is paid for all the same.
+    charged: bool = False
     progress: int | None = None
     # As it was sent to the provider, its secret included, so that it can be compared with ours.
     callback_url: str | None = field(default=None, repr=False)
@@ -62,9 +66,20 @@ class TaskRecord:
     @property
     def took_ms(self) -> int | None:
         """From its creation to its end by the provider's own clock, in milliseconds; None when not told."""
+        if self.worked_ms is not None:
+            return self.worked_ms
         if self.created_at is None or self.completed_at is None or self.completed_at < self.created_at:
             return None
         return int((self.completed_at - self.created_at).total_seconds() * 1000)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that a provider has accepted. `addresses`: where it is to be asked about, as the provider
+    gave them; empty where the id is enough."""
+
+    id: str
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 class GenerationProvider(Protocol):
@@ -74,11 +89,11 @@ class GenerationProvider(Protocol):
     `retryable`, a sentence for people, the provider's own redacted `words`, `sent` and `refused`.
     """
 
-    def create(self, model: str, model_input: Mapping[str, Any], callback_url: str | None) -> str:
-        """Begin one paid generation and return the provider's task id.
+    def create(self, model: str, model_input: Mapping[str, Any], callback_url: str | None) -> Task:
+        """Begin one paid generation and return the provider's task.
 
         Steps: 1. one POST with the input exactly as given (validating is the caller's);
-        2. the task id from the answer.
+        2. the task from the answer.
 
         NOT idempotent: every call may cost money, so the caller owns the one attempt.
         Errors: `sent=False` is certain not to have reached the provider; `refused=True` is a definite
@@ -88,10 +103,11 @@ class GenerationProvider(Protocol):
         """
         ...
 
-    def record(self, task_id: str) -> TaskRecord:
-        """The task as it stands now.
+    def record(self, task_id: str, model: str = "", addresses: Mapping[str, str] | None = None) -> TaskRecord:
+        """The task as it stands now; `model` and `addresses` as it was begun with, where they are known.
 
-        Steps: 1. one GET; 2. the answer into a TaskRecord. Idempotent, without effect.
+        Steps: 1. one GET, and where the provider keeps the result apart one more; 2. the answer into a
+        TaskRecord. Idempotent, without effect.
         A task that the provider does not know is a record with NOT_FOUND, not an error.
         Errors: as for every call; InvalidInput for an id that no provider could have given.
         """
@@ -101,12 +117,13 @@ class GenerationProvider(Protocol):
         """A new download URL, valid for minutes, for a result URL of this provider's own.
 
         Steps: 1. one call; 2. the URL from the answer. Idempotent, free.
-        Errors: a URL that the provider did not make, or no longer has, is `refused`.
+        Errors: a URL that the provider did not make, or no longer has, is `refused`; so is every one where
+        the provider makes no fresh URLs.
         """
         ...
 
-    def credit(self) -> Decimal:
-        """The account's remaining credits, in the provider's unit. Idempotent, free."""
+    def check_key(self) -> str:
+        """Whether the account's key is good, as a sentence of what is known of the account. Free."""
         ...
 
     def close(self) -> None:

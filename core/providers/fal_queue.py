@@ -150,7 +150,9 @@ class FalQueue:
         return self._made(submission.remote_id) + ending
 
     def _made(self, request_id: str) -> str:
-        return f"/{self._app}/requests/{quote(request_id, safe='')}"
+        # A model's own path below its app is no part of a request's address.
+        owner, name = self._app.split("/")[:2]
+        return f"/{owner}/{name}/requests/{quote(request_id, safe='')}"
 
     def _is_fals(self, url: Any) -> bool:
         """Whether the key may be shown there."""

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from core.errors import InvalidInput, ProviderError, SettingsError
-from core.providers.contract import ProviderState, TaskRecord
+from core.providers.contract import ProviderState, Task, TaskRecord
 from core.providers.http import Answer, Fault, clean, client, mask, send
 from core.providers.kie_codes import BLOCKED_BY_EDGE, UNUSABLE, fault_of
 from core.providers.kie_records import record_from
@@ -60,7 +60,7 @@ class KieClient:
         self._reads = made(keepalive=20)
         self._creates = made(keepalive=0)
 
-    def create(self, model: str, model_input: Mapping[str, Any], callback_url: str | None) -> str:
+    def create(self, model: str, model_input: Mapping[str, Any], callback_url: str | None) -> Task:
         body: dict[str, Any] = {"model": model, "input": dict(model_input)}
         if callback_url:
             body["callBackUrl"] = callback_url
@@ -73,10 +73,10 @@ class KieClient:
         envelope = answer.json_object() or {}
         task_id = _task_id_in(envelope)
         if _code_of(answer, envelope) == 200 and task_id:
-            return task_id
+            return Task(task_id)
         raise self._create_error(answer, envelope, task_id)
 
-    def record(self, task_id: str) -> TaskRecord:
+    def record(self, task_id: str, model: str = "", addresses: Mapping[str, str] | None = None) -> TaskRecord:
         if not re.fullmatch(rf"[\x21-\x7e]{{1,{MAX_TASK_ID}}}", task_id):
             raise InvalidInput(
                 "taskId", f"A KIE task id has 1 to {MAX_TASK_ID} printable characters and no spaces."
@@ -102,7 +102,11 @@ class KieClient:
             return fresh
         raise self._error(answer, envelope)
 
+    def check_key(self) -> str:
+        return f"{self.credit():f} credits left"
+
     def credit(self) -> Decimal:
+        """The account's remaining credits. Idempotent, free."""
         answer = self._send(self._reads, "GET", "/api/v1/chat/credit")
         envelope = answer.json_object() or {}
         amount = envelope.get("data")

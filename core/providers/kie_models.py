@@ -4,71 +4,16 @@ Bounds: https://docs.kie.ai/market (FLUX.2, Kling 2.6). Prices are second-hand a
 task really cost is its record's `credits_consumed`.
 """
 
-import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 
-from core.errors import InvalidInput
-
-Kind = Literal["image", "video"]
-FieldType = Literal["text", "choice", "flag", "urls"]
+from core.providers.model_inputs import Field, LoraRule, Model
 
 # Inferred: FLUX.2 pro is listed at 5 credits and at $0.025 an image.
 USD_PER_CREDIT = Decimal("0.005")
 # When the prices below were last looked up; a ledger line says by which list it was priced.
 PRICE_VERSION = "2026-11-20"
-MAX_URL = 2048
-
-
-@dataclass(frozen=True)
-class Field:
-    """One input of a model. `minimum` and `maximum` count characters of a text, items of a list.
-
-    A field without a `default` that is not `required` is left out unless it is given.
-    """
-
-    name: str
-    type: FieldType
-    label: str
-    required: bool = False
-    default: str | bool | None = None
-    minimum: int = 0
-    maximum: int = 0
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Model:
-    """One model. `price` estimates USD from a validated input; `p50_seconds` is the usual time to a
-    result, when the first poll is due; after `stuck_minutes` in flight a task counts as stuck."""
-
-    id: str
-    label: str
-    kind: Kind
-    fields: tuple[Field, ...]
-    price: Callable[[Mapping[str, Any]], Decimal]
-    price_source: str
-    p50_seconds: int
-    stuck_minutes: int
-    aliases: tuple[str, ...] = ()
-
-    def field(self, name: str) -> Field | None:
-        return next((field for field in self.fields if field.name == name), None)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """When to look at a task first, and from when on it is stuck."""
-
-    p50_seconds: int
-    stuck_minutes: int
-
-
-# Also for models that only the company's own application knows.
-TIMING_BY_KIND: dict[Kind, Timing] = {"image": Timing(20, 10), "video": Timing(120, 20)}
 
 
 def _flux_price(values: Mapping[str, Any]) -> Decimal:
@@ -102,17 +47,20 @@ _KLING_SOURCE = "second-hand: $0.275 for 5 s, $0.55 with sound, twice that for 1
 MODELS: tuple[Model, ...] = (
     Model(
         id="flux-2/pro-text-to-image",
+        lora=LoraRule(by="flux-2/pro-image-to-image"),
         label="FLUX.2 Pro",
         kind="image",
         aliases=("flux-2-pro", "flux-2/pro"),
         fields=_FLUX_FIELDS,
         price=_flux_price,
         price_source=_FLUX_SOURCE,
+        price_version=PRICE_VERSION,
         p50_seconds=20,
         stuck_minutes=10,
     ),
     Model(
         id="flux-2/pro-image-to-image",
+        lora=LoraRule(by="flux-2/pro-image-to-image"),
         label="FLUX.2 Pro, from images",
         kind="image",
         aliases=("flux-2-pro-image-to-image",),
@@ -122,11 +70,13 @@ MODELS: tuple[Model, ...] = (
         ),
         price=_flux_price,
         price_source=_FLUX_SOURCE,
+        price_version=PRICE_VERSION,
         p50_seconds=20,
         stuck_minutes=10,
     ),
     Model(
         id="kling-2.6/text-to-video",
+        lora=LoraRule(by="kling-2.6/image-to-video"),
         label="Kling 2.6",
         kind="video",
         aliases=("kling-2.6",),
@@ -138,11 +88,13 @@ MODELS: tuple[Model, ...] = (
         ),
         price=_kling_price,
         price_source=_KLING_SOURCE,
+        price_version=PRICE_VERSION,
         p50_seconds=120,
         stuck_minutes=20,
     ),
     Model(
         id="kling-2.6/image-to-video",
+        lora=LoraRule(by="kling-2.6/image-to-video"),
         label="Kling 2.6, from an image",
         kind="video",
         aliases=("kling-2.6-image-to-video",),
@@ -154,143 +106,13 @@ MODELS: tuple[Model, ...] = (
         ),
         price=_kling_price,
         price_source=_KLING_SOURCE,
+        price_version=PRICE_VERSION,
         p50_seconds=120,
         stuck_minutes=20,
     ),
 )
 
 
-def find(model: str) -> Model | None:
-    """The model of that id or alias, or None for one that we do not offer."""
-    return next((entry for entry in MODELS if model == entry.id or model in entry.aliases), None)
-
-
-def require(model: str) -> Model:
-    """The model of that id or alias. Raises InvalidInput that names those that exist."""
-    found = find(model)
-    if found is None:
-        raise InvalidInput(
-            "model",
-            f"There is no model {model[:80]!r}. Choose one of: {', '.join(entry.id for entry in MODELS)}.",
-        )
-    return found
-
-
-def timing(model: str, kind: str | None) -> Timing:
-    """The times for a model, by its kind when the model is not ours; an image's when neither is known."""
-    found = find(model)
-    if found is not None:
-        return Timing(found.p50_seconds, found.stuck_minutes)
-    return TIMING_BY_KIND["video" if kind == "video" else "image"]
-
-
-def estimate_usd(model: str, model_input: Mapping[str, Any]) -> Decimal:
-    """What one generation is expected to cost, in USD. The input is validated on the way."""
-    return require(model).price(validate(model, model_input))
-
-
-def family_usd(model: str, kind: str | None) -> tuple[Decimal, str]:
-    """The dearest generation of a model's family, and whose it is: for one whose own price is not known.
-
-    A family are the models whose names begin alike, else those of the same kind.
-    """
-    family = [one for one in MODELS if _stem(one.id) == _stem(model)]
-    family = family or [one for one in MODELS if one.kind == kind] or list(MODELS)
-    return max((_dearest(one), one.label) for one in family)
-
-
-def _stem(model: str) -> str:
-    return model.split("/")[0].split("-")[0].lower()
-
-
-def _dearest(model: Model) -> Decimal:
-    options = [
-        [(field.name, value) for value in (field.choices or (True, False))]
-        for field in model.fields
-        if field.type in {"choice", "flag"}
-    ]
-    return max(model.price(dict(chosen)) for chosen in itertools.product(*options))
-
-
 def usd_of_credits(amount: Decimal) -> Decimal:
     """USD for an `amount` of consumed KIE credits."""
     return amount * USD_PER_CREDIT
-
-
-def validate(model: str, model_input: Mapping[str, Any]) -> dict[str, Any]:
-    """The input as it is sent: known fields only, checked, defaults filled in.
-
-    Raises InvalidInput whose `field` is the faulty one and whose text says what would be right.
-    """
-    chosen = require(model)
-    for name in model_input:
-        if chosen.field(name) is None:
-            known = ", ".join(field.name for field in chosen.fields)
-            raise InvalidInput(name[:80], f"{chosen.label} has no input {name[:80]!r}. It takes: {known}.")
-    values: dict[str, Any] = {}
-    for field in chosen.fields:
-        value = model_input.get(field.name)
-        if value is None:
-            value = field.default
-        if value is None and not field.required:
-            continue
-        values[field.name] = _CHECKS[field.type](field, value)
-    return values
-
-
-def _text(field: Field, value: Any) -> str:
-    if not isinstance(value, str):
-        raise InvalidInput(field.name, f"{field.label} must be a text.")
-    text = value.strip()
-    if not field.minimum <= len(text) <= field.maximum:
-        raise InvalidInput(
-            field.name,
-            f"{field.label} must have {field.minimum} to {field.maximum} characters; it has {len(text)}.",
-        )
-    if any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidInput(field.name, f"{field.label} contains characters that are no text. Remove them.")
-    return text
-
-
-def _choice(field: Field, value: Any) -> str:
-    chosen = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(chosen, str) or chosen not in field.choices:
-        raise InvalidInput(field.name, f"{field.label} must be one of: {', '.join(field.choices)}.")
-    return chosen
-
-
-def _flag(field: Field, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidInput(field.name, f"{field.label} must be true or false.")
-    return value
-
-
-def _urls(field: Field, value: Any) -> list[str]:
-    if not isinstance(value, list | tuple) or not field.minimum <= len(value) <= field.maximum:
-        count = f"{field.minimum} to {field.maximum} URLs" if field.maximum > 1 else "exactly one URL"
-        raise InvalidInput(field.name, f"{field.label} must be a list of {count}.")
-    return [_url(field, item) for item in value]
-
-
-def _url(field: Field, value: Any) -> str:
-    fault = InvalidInput(
-        field.name, f"{field.label} must be http or https URLs of at most {MAX_URL} characters."
-    )
-    if not isinstance(value, str) or len(value) > MAX_URL or not value.isprintable() or " " in value:
-        raise fault
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname
-    except ValueError:
-        raise fault from None
-    if parts.scheme not in {"http", "https"} or not host:
-        raise fault
-    return value
-
-
-_CHECKS: dict[FieldType, Callable[[Field, Any], Any]] = {
-    "text": _text,
-    "choice": _choice,
-    "flag": _flag,
-    "urls": _urls,
-}

@@ -14,7 +14,7 @@ from typing import Any
 from core.deliveries.models import DeliveryState as S
 from core.deliveries.models import EventKind
 from core.errors import ErrorCategory as C
-from core.providers import kie_models
+from core.providers import catalogue, kie_models
 
 # Share of a day's work by its hour, UTC: a studio in Europe with customers further west.
 _BY_HOUR = (3, 2, 1, 1, 1, 2, 4, 7, 11, 14, 15, 14, 12, 14, 16, 17, 16, 13, 11, 9, 8, 7, 6, 4)
@@ -154,8 +154,8 @@ def variants() -> list[tuple[float, Variant]]:
     """Each model and input with its share, from the table of models."""
     found = []
     for share, model_id, chosen in _ASKED:
-        model = kie_models.require(model_id)
-        usd = kie_models.estimate_usd(model_id, {"prompt": "a prompt", **chosen})
+        model = catalogue.require(model_id)
+        usd = catalogue.estimate_usd(model_id, {"prompt": "a prompt", **chosen})
         video = model.kind == "video"
         extension = "mp4" if video else "png" if "input_urls" in chosen else "jpg"
         found.append((share, Variant(model.id, model.kind, chosen, usd, model.p50_seconds, extension)))

@@ -15,7 +15,7 @@ from core.deliveries.models import DeliveryState as S
 from core.deliveries.models import EventKind
 from core.deliveries.tools import Tools
 from core.errors import ErrorCategory
-from core.providers import kie_models
+from core.providers import catalogue, kie_models
 from core.rehearsal import course
 from core.rehearsal.control import Control, Planted
 from core.rehearsal.models import CUSTOMER, PRESENT, numbered_id
@@ -201,7 +201,7 @@ def plant(now: datetime, control: Control, tools: Tools) -> int:
 
 def _input(scene: Scene, prompt: str) -> dict[str, Any]:
     chosen: Mapping[str, Any] = _FILM if scene.model == _KLING else _STILL
-    return kie_models.validate(scene.model, {"prompt": prompt, **chosen})
+    return catalogue.validate(scene.model, {"prompt": prompt, **chosen})
 
 
 def _task(n: int, scene: Scene, tools: Tools) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def _row(n: int, scene: Scene, task: Planted | None, now: datetime) -> dict[str,
         else "generating"
     )
     ended = scene.state in {S.LOST, S.FAILED}
-    usd = kie_models.estimate_usd(scene.model, _input(scene, scene.prompt))
+    usd = catalogue.estimate_usd(scene.model, _input(scene, scene.prompt))
     return {
         "id": numbered_id(PRESENT, n),
         "user_id": numbered_id(CUSTOMER, n % 5),

@@ -15,7 +15,7 @@ from core.deliveries.repository import add_event
 from core.deliveries.service import enqueue_delivery
 from core.deliveries.tools import Tools
 from core.errors import Conflict, InvalidInput
-from core.providers import kie_models
+from core.providers import catalogue
 from core.rehearsal import control, course
 from core.rehearsal.models import CUSTOMER, LIVE, MOST_MINUTES, MOST_PER_MINUTE, TASK, numbered_id, random_id
 from core.rehearsal.repository import SQL
@@ -88,7 +88,7 @@ def _make_one(connection: Connection, now: datetime) -> UUID:
         kind=variant.kind,
         model=variant.model,
         prompt=prompt,
-        input=json.dumps(kie_models.validate(variant.model, {"prompt": prompt, **variant.input})),
+        input=json.dumps(catalogue.validate(variant.model, {"prompt": prompt, **variant.input})),
         request_key=f"rehearsal:{new}",
         next_attempt_at=now,
         now=now,

@@ -7,7 +7,7 @@ with that error. The queue checks an input when it takes it.
 import random
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from starlette.responses import JSONResponse, Response
@@ -27,13 +27,17 @@ from core.sandbox.fal_models import (
 )
 from core.sandbox.fault import Place
 from core.sandbox.outputs import answer, weights_answer
-from core.sandbox.pictures import CONTENT_TYPES, Source
+from core.sandbox.pictures import CONTENT_TYPES, Source, Whole, film
 from core.sandbox.service import Sandbox
 from core.sandbox.store import now_ms
 from core.sandbox.trainings import Failure, Stage, Training, run_of
 from core.sandbox.workshop import Hand, Workshop
 
 LORA_FILE, CONFIG_FILE = "pytorch_lora_weights.safetensors", "config.json"
+FILM_FILE = "output.mp4"
+Kind = Literal["training", "image", "film"]
+_KINDS: dict[str, Kind] = {TRAINING: "training", IMAGE: "image"}
+_PLACES = {"training": Place.FAL_TRAINING, "image": Place.FAL_IMAGE, "film": Place.FAL_FILM}
 
 
 class Manner:
@@ -58,10 +62,10 @@ class Fal:
         return [
             route("/fal/.well-known/jwks.json", "fal_keys", self._keys),
             route("/fal/files/{request_id}/{name}", "fal_file", self._file),
-            route("/fal/{owner}/{app}", "fal_submit", self._submit, ["POST"]),
             route(f"{one}/status", "fal_status", self._status),
             route(f"{one}/cancel", "fal_cancel", self._cancel, ["PUT"]),
             route(one, "fal_result", self._result),
+            route("/fal/{model:path}", "fal_submit", self._submit, ["POST"]),
         ]
 
     async def _keys(self, call: Call) -> Response:
@@ -76,26 +80,26 @@ class Fal:
         call.entry.generation = run_of(webhook)
         marks = desk.marks(call, body)
         await desk.gate(call, Place.FAL_SUBMIT, subject_of("fal", body), marks)
-        model = "{owner}/{app}".format(**call.request.path_params)
+        model = str(call.request.path_params["model"])
         if model not in INPUTS:
-            raise desk.stop(404, f"Application '{call.request.path_params['app']}' not found")
+            raise desk.stop(404, f"Application '{model.partition('/')[2]}' not found")
         if said := complaints(model, body):
             return JSONResponse({dials.fal_errors: said}, 422)
         if self._workshop.full():
             raise desk.stop(429, "Rate limit exceeded")
-        image = model == IMAGE
+        kind = _KINDS.get(model, "film")
         request_id = str(UUID(desk.new_id()))
-        fate, later = desk.fate(Place.FAL_IMAGE if image else Place.FAL_TRAINING, request_id, marks)
+        fate, later = desk.fate(_PLACES[kind], request_id, marks)
         one = Training(
             id=request_id,
             service="fal",
-            kind="image" if image else "training",
+            kind=kind,
             model=model,
             run=run_of(webhook),
             webhook=webhook,
             body=body,
             created=now_ms(),
-            duration=desk.duration(dials.lora_image_seconds if image else dials.training_seconds, request_id),
+            duration=desk.duration(self._seconds(kind), request_id),
             finish=None,
             queue=None,
             start=None,
@@ -109,13 +113,21 @@ class Fal:
         said_of = {"status": "IN_QUEUE", **self._urls(one), "queue_position": 0}
         return JSONResponse({**said_of, "logs": None, "metrics": {}})
 
+    def _seconds(self, kind: Kind) -> float:
+        dials = self._sandbox.dials
+        return {
+            "training": dials.training_seconds,
+            "image": dials.lora_image_seconds,
+            "film": dials.video_seconds,
+        }[kind]
+
     async def _known(self, call: Call, place: Place) -> Training:
         """The request that the address names, after the gate."""
         request_id = call.request.path_params["request_id"]
         one = self._sandbox.store.trainings.get(request_id, "fal")
         call.entry.task, call.entry.generation = request_id[:100], one.run if one else None
         await self._desk.gate(call, place, request_id, one.marks if one else ())
-        if one is None or one.model != "{owner}/{app}".format(**call.request.path_params):
+        if one is None or _app(one.model) != "{owner}/{app}".format(**call.request.path_params):
             raise self._desk.stop(404, f"Request {request_id[:100]} not found")
         return one
 
@@ -144,7 +156,7 @@ class Fal:
     # What is said of a request
 
     def _urls(self, one: Training) -> dict[str, str]:
-        base = f"{self._sandbox.public_url}/fal/{one.model}/requests/{one.id}"
+        base = f"{self._sandbox.public_url}/fal/{_app(one.model)}/requests/{one.id}"
         return {
             "request_id": one.id,
             "response_url": base,
@@ -158,6 +170,10 @@ class Fal:
     def _output(self, one: Training) -> Mapping[str, Any]:
         if one.kind == "image":
             return self._pictures(one)
+        if one.kind == "film":
+            size = self._sandbox.dials.file_bytes or len(film())
+            told = {"content_type": "video/mp4", "file_name": FILM_FILE, "file_size": size}
+            return {"video": {"url": self._file_url(one, FILM_FILE), **told}}
         files = {
             "diffusers_lora_file": (LORA_FILE, "application/octet-stream"),
             "config_file": (CONFIG_FILE, "application/json"),
@@ -201,7 +217,7 @@ class Fal:
         if one.kind == "image":
             for lora in ImageInput.model_validate(one.body).loras:
                 await datasets.check_weights(lora.path)
-        else:
+        elif one.kind == "training":
             found = await datasets.pull(str(one.body["images_data_url"]))
             hand.note(one.id, images=found.images, captions=found.captions, opened=now_ms())
             if found.images < LEAST_IMAGES:
@@ -218,6 +234,8 @@ class Fal:
         call.entry.generation = one.run
         if one.kind == "image":
             return await self._picture(call, one, name)
+        if one.kind == "film":
+            return self._film(call, one, name)
         if name not in {LORA_FILE, CONFIG_FILE}:
             return JSONResponse({"detail": "Not found"}, 404)
         if name == LORA_FILE:
@@ -241,6 +259,13 @@ class Fal:
         )
         return answer(call.request, picture, CONTENT_TYPES[extension])
 
+    def _film(self, call: Call, one: Training, name: str) -> Response:
+        if name != FILM_FILE:
+            return JSONResponse({"detail": "Not found"}, 404)
+        size = self._sandbox.dials.file_bytes
+        source = self._sandbox.pictures.filler(f"{one.id}.mp4", size) if size else Whole(film())
+        return answer(call.request, source, CONTENT_TYPES["mp4"])
+
     def _made(self, one: Training, name: str) -> Source:
         if name == CONFIG_FILE:
             return weights.text(fal_wire.config(one))
@@ -248,8 +273,15 @@ class Fal:
         return weights.safetensors(one.id, about, self._sandbox.dials.weights_bytes)
 
 
+def _app(model: str) -> str:
+    """The owner and the app of a model; its own path below them is no part of a request's address."""
+    return "/".join(model.split("/")[:2])
+
+
 def _first_facts(model: str, body: Mapping[str, Any], request_id: str) -> dict[str, Any]:
     if model == TRAINING:
         return {"steps": TrainingInput.model_validate(body).steps}
+    if model != IMAGE:
+        return {}
     given = ImageInput.model_validate(body)
     return {"seed": random.Random(request_id).getrandbits(32) if given.seed is None else given.seed}

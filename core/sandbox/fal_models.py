@@ -1,6 +1,8 @@
-"""The two models of fal that the sandbox sells: what they take, in fal's own words when it does not fit.
+"""The models of fal that the sandbox sells: what they take, in fal's own words when it does not fit.
 
-Sources: https://fal.ai/models/fal-ai/flux-lora-fast-training/api and https://fal.ai/models/fal-ai/flux-lora/api
+Sources: https://fal.ai/models/fal-ai/flux-lora-fast-training/api,
+https://fal.ai/models/fal-ai/flux-lora/api and
+https://fal.ai/models/fal-ai/kling-video/v2.1/pro/image-to-video/api
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +11,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, StrictBool, StrictStr, ValidationError
 
 TRAINING, IMAGE = "fal-ai/flux-lora-fast-training", "fal-ai/flux-lora"
+FILMS = (
+    "fal-ai/kling-video/v2.1/pro/image-to-video",
+    "fal-ai/kling-video/v2.1/standard/image-to-video",
+)
 LEAST_IMAGES = 4
 SIZES = {
     "square_hd": (1024, 1024),
@@ -67,10 +73,20 @@ class ImageInput(BaseModel):
         return SIZES[size] if isinstance(size, str) else (size.width, size.height)
 
 
+class FilmInput(BaseModel):
+    """Of both of Kling's; what they do not know they let through."""
+
+    prompt: StrictStr = Field(min_length=1, max_length=2500)
+    image_url: Url = Field(min_length=1)
+    duration: Literal["5", "10"] = "5"
+    negative_prompt: StrictStr = "blur, distort, and low quality"
+    cfg_scale: float = Field(default=0.5, ge=0, le=1)
+
+
 INPUTS: dict[str, Callable[[Mapping[str, Any]], BaseModel]] = {
     TRAINING: TrainingInput.model_validate,
     IMAGE: ImageInput.model_validate,
-}
+} | dict.fromkeys(FILMS, FilmInput.model_validate)
 
 
 def complaints(model: str, given: Mapping[str, Any]) -> list[dict[str, Any]]:

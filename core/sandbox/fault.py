@@ -24,6 +24,7 @@ class Place(StrEnum):
     FAL_CANCEL = "fal_cancel"
     FAL_TRAINING = "fal_training"
     FAL_IMAGE = "fal_image"
+    FAL_FILM = "fal_film"
     REPLICATE_SUBMIT = "replicate_submit"
     REPLICATE_READ = "replicate_read"
     REPLICATE_CANCEL = "replicate_cancel"
@@ -42,6 +43,7 @@ ONCE = {
     Place.TASK,
     Place.FAL_TRAINING,
     Place.FAL_IMAGE,
+    Place.FAL_FILM,
     Place.REPLICATE_TRAINING,
     Place.RUNPOD_TRAINING,
 }

@@ -10,7 +10,7 @@ HUB = (_P.HUB_COMMIT, _P.HUB_OTHER)
 CALLS = (*SUBMITS, *READS, *CANCELS, *HUB)
 TRAININGS = (_P.FAL_TRAINING, _P.REPLICATE_TRAINING, _P.RUNPOD_TRAINING)
 # Those whose service sends webhooks.
-TELLING = (_P.FAL_TRAINING, _P.REPLICATE_TRAINING)
+TELLING = (_P.FAL_TRAINING, _P.FAL_IMAGE, _P.FAL_FILM, _P.REPLICATE_TRAINING)
 
 COMPLETES = "Completed, with one paid training."
 FAILS = "Failed, with the provider's own words and its money settled."
@@ -184,10 +184,10 @@ TRAINING_FAULTS: dict[str, Fault] = {
         ),
         _run(
             "validation_image_fails",
-            "A validation image fails",
-            "The image's request ends with an error.",
-            "Completed, with a finding about the validation.",
-            places=(_P.FAL_IMAGE,),
+            "A picture or film at fal fails",
+            "The request ends with an error.",
+            "A training completes, with a finding about the validation; a generation fails.",
+            places=(_P.FAL_IMAGE, _P.FAL_FILM),
         ),
         _run(
             "webhook_never",

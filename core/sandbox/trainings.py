@@ -1,4 +1,4 @@
-"""A training, or an image by a LoRA, as the sandbox keeps it; the services tell it each in its own words.
+"""A training, an image by a LoRA or a film, as the sandbox keeps it; each service tells it in its words.
 
 The stage is stored, since real work decides it; how far a stage is, is a function of the clock. Times are
 Unix ms.
@@ -57,7 +57,7 @@ class Training:
 
     id: str
     service: Service
-    kind: Literal["training", "image"]
+    kind: Literal["training", "image", "film"]
     model: str
     run: str | None
     webhook: str | None

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from core.budget import prices
 from core.budget import service as budget
 from core.budget.models import CENT_PART, CostLine, Reservation
+from core.providers.fal_models import megapixels
 from core.providers.training import TrainingRecord, TrainingState
 from core.trainings import policy
 from core.trainings.models import Call, Purpose, Run, Stage
@@ -85,7 +86,7 @@ def training_cost(
 def picture_cost(connection: Connection, call: Call, state: TrainingState, now: datetime) -> CostLine:
     """What a test picture has cost: one that was not made costs nothing."""
     price = prices.current(connection, call.provider, PICTURES_SERVICE, call.submitted_at or call.created_at)
-    made = prices.megapixels(*policy.PICTURE_SIZE) if state is TrainingState.SUCCEEDED else 0
+    made = megapixels(*policy.PICTURE_SIZE) if state is TrainingState.SUCCEEDED else 0
     unit, each = price.unit, price.unit_usd
     return _line(call, PICTURES_SERVICE, Decimal(made), unit, each, price.version, now, price.note)
 

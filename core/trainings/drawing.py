@@ -9,7 +9,7 @@ from uuid import UUID
 
 from core import database, log, queries
 from core.errors import NotFound, ProviderError, StorageError
-from core.providers import kie_models
+from core.providers import catalogue
 from core.providers.contract import GenerationProvider, TaskRecord
 from core.trainings import drawing_moves, drawings, drawn, policy
 from core.trainings.drawing_moves import POLL
@@ -104,7 +104,7 @@ def _send(drawing: Drawing, kie: GenerationProvider, tools: Tools) -> None:
         drawing_moves.unsend(begun, tools.clock(), None)
         return
     try:
-        task_id = kie.create(drawing.model, wanted, tools.drawing_callback_url(drawing.id))
+        task_id = kie.create(drawing.model, wanted, tools.drawing_callback_url(drawing.id)).id
     except ProviderError as error:
         _not_accepted(begun, error, tools)
         return
@@ -131,7 +131,7 @@ def _input(drawing: Drawing, tools: Tools) -> dict[str, Any] | None:
             return None
         links = [tools.dataset.storage.signed_url(bucket, path, LINKS_LAST) for bucket, path in places]
         given["input_urls"] = [tools.absolute(link) for link in links[: drawings.MOST_REFERENCES]]
-    return kie_models.validate(drawing.model, given)
+    return catalogue.validate(drawing.model, given)
 
 
 def _not_accepted(begun: Drawing, error: ProviderError, tools: Tools) -> None:

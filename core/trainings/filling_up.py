@@ -13,7 +13,7 @@ from core.access import Action, Actor
 from core.budget import service as budget
 from core.budget.models import Reservation
 from core.errors import Conflict, InvalidInput
-from core.providers import kie_models
+from core.providers import catalogue
 from core.trainings import drawings, launch_rules
 from core.trainings.adding import hold_open, owner_of
 from core.trainings.dataset import sheet_of
@@ -77,7 +77,7 @@ def of(actor: Actor | None, draft_id: UUID, tools: Tools) -> FillUp:
         spent_usd=paid + sum(drawing.may_cost for drawing in known) * price.unit_usd,
         why_not=why,
         by_words=by_words,
-        model=kie_models.require(drawings.FROM_WORDS if by_words else drawings.FROM_IMAGES).label,
+        model=catalogue.require(drawings.FROM_WORDS if by_words else drawings.FROM_IMAGES).label,
         drawings=tuple(
             drawing for drawing in known if drawing.is_open or (drawing.failed and drawing.batch == newest)
         ),

@@ -139,6 +139,8 @@ async def callback(
         body_sha256=said.sha256,
         body=said.body,
         signed=said.signed,
+        says=(state := _state_in(said.body)),
+        says_success=state == "success",
     )
     known = await _in_callback_thread(service.receive_callback, received, tools.current())
     return {"code": 200, "msg": "success", "duplicate": known.duplicate}
@@ -215,6 +217,11 @@ def _task_id(body: dict[str, Any]) -> str:
     if not isinstance(found, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,200}", found):
         raise InvalidInput("taskId", "The callback names no task id, or one that is no id.")
     return found
+
+
+def _state_in(body: dict[str, Any]) -> str:
+    data = body.get("data", body)
+    return str(data.get("state", "")) if isinstance(data, dict) else ""
 
 
 def _own_id(name: str, given: str | None) -> UUID | None:

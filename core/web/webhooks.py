@@ -1,9 +1,13 @@
-"""What trainers report and pods push: checked by its signature, recorded, made due; never believed."""
+"""What trainers and fal's models report and pods push: checked by its signature, recorded, made due; never
+believed."""
 
 import asyncio
 import contextvars
+import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from anyio import to_thread
@@ -11,11 +15,19 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from core.deliveries import service as deliveries
+from core.deliveries import tools as delivery_tools
+from core.deliveries.models import Callback
 from core.errors import InvalidInput, NotFound, StudioOpsError
+from core.providers.http import parse_json
+from core.providers.training import WebhookEvent
 from core.trainings import pushing, service, tools
 from core.trainings.tools import MAX_WEIGHTS, WEIGHTS, Tools
 from core.web import answers
 from core.web.openapi import WEBHOOK_BODY, refusals
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 router = APIRouter(tags=["Trainings"])
 # Of their own, so that a burst of webhooks never waits behind calls that wait for a provider.
@@ -23,15 +35,23 @@ _THREADS = ThreadPoolExecutor(4, thread_name_prefix="webhook")
 Run = Annotated[
     str | None, Query(description="The id that the address given to the provider carries", max_length=64)
 ]
+Generation = Annotated[
+    str | None, Query(description="Our generation's id, as in the address given to fal", max_length=64)
+]
 Signature = Annotated[str, Query(description="The signature within the address given to the pod")]
 _REFUSALS = refusals(400, 401, 404, 408, 413, 500, 502)
 _PUSH_REFUSALS = refusals(400, 401, 404, 408, 413, 500)
 
 
 @router.post("/fal/webhook", responses=_REFUSALS, openapi_extra={"requestBody": WEBHOOK_BODY})
-async def fal(request: Request, run: Run = None) -> dict[str, Any]:
-    """fal reports a training or a test image; its ED25519 signature is checked with fal's public keys."""
-    return await _received("fal", request, run)
+async def fal(request: Request, run: Run = None, generation: Generation = None) -> dict[str, Any]:
+    """fal reports a training, a test image or a generation; its ED25519 signature is checked with fal's
+    public keys."""
+    if generation is None:
+        return await _received("fal", request, run)
+    generation_id = _id(generation, "generation")
+    known = await _in_a_thread(_take_generation, generation_id, dict(request.headers), await request.body())
+    return {"ok": True, "duplicate": known.duplicate}
 
 
 @router.post("/replicate/webhook", responses=_REFUSALS, openapi_extra={"requestBody": WEBHOOK_BODY})
@@ -41,33 +61,51 @@ async def replicate(request: Request, run: Run = None) -> dict[str, Any]:
 
 
 async def _received(provider: str, request: Request, run: str | None) -> dict[str, Any]:
-    call_id = _call_id(run)
-    body = await request.body()
-    headers = dict(request.headers)
-    work = contextvars.copy_context().run
-    known = await asyncio.get_running_loop().run_in_executor(
-        _THREADS, work, _take, provider, call_id, headers, body, tools.current()
-    )
+    call_id = None if run is None else _id(run, "run")
+    headers, body = dict(request.headers), await request.body()
+    known = await _in_a_thread(_take, provider, call_id, headers, body)
     return {"ok": True, "duplicate": known.duplicate}
 
 
-def _call_id(given: str | None) -> UUID | None:
-    if given is None:
-        return None
+async def _in_a_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """`work`'s result, from a thread that knows this request's id."""
+    run = partial(contextvars.copy_context().run, work, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, run)
+
+
+def _id(given: str, name: str) -> UUID:
     try:
         return UUID(given)
     except ValueError:
-        raise InvalidInput("run", "The webhook's run is no id of ours.") from None
+        raise InvalidInput(name, f"The webhook's {name} is no id of ours.") from None
 
 
-def _take(
-    provider: str, call_id: UUID | None, headers: dict[str, str], body: bytes, outside: Tools
-) -> service.Received:
+def _take(provider: str, call_id: UUID | None, headers: dict[str, str], body: bytes) -> service.Received:
+    outside = tools.current()
+    return service.receive_webhook(provider, call_id, _verified(provider, headers, body, outside), outside)
+
+
+def _verified(provider: str, headers: dict[str, str], body: bytes, outside: Tools) -> WebhookEvent:
     trainer = outside.trainers.get(provider)
     if trainer is None:
         raise NotFound(f"{provider} is not configured here.")
-    event = trainer.verify(headers, body, outside.clock())
-    return service.receive_webhook(provider, call_id, event, outside)
+    return trainer.verify(headers, body, outside.clock())
+
+
+def _take_generation(generation_id: UUID, headers: dict[str, str], body: bytes) -> deliveries.Received:
+    event = _verified("fal", headers, body, tools.current())
+    said = parse_json(body.decode("utf-8", "replace"))
+    callback = Callback(
+        task_id=event.remote_id,
+        generation_id=generation_id,
+        body_sha256=hashlib.sha256(body).hexdigest(),
+        body=said if isinstance(said, dict) else {},
+        signed=True,
+        provider="fal",
+        says=event.says,
+        says_success=event.says == "OK",
+    )
+    return deliveries.receive_callback(callback, delivery_tools.current())
 
 
 @router.put("/trainings/{call_id}/progress", status_code=204, responses=_PUSH_REFUSALS)

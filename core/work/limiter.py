@@ -43,6 +43,10 @@ KIE_CREATE = Limit("kie:create", 1.9)
 # KIE answers at most 10 queries a second for a key (providers.md). Evenly spaced at 9, an eleventh meets the
 # first one's second only when a call is more than a tenth of a second late.
 KIE_READ = Limit("kie:read", 9.0)
+# fal publishes no rates: its queue takes what comes. These are ours.
+FAL_CREATE, FAL_READ = Limit("fal:create", 5.0), Limit("fal:read", 20.0)
+CREATES = {"kie": KIE_CREATE, "fal": FAL_CREATE}
+READS = {"kie": KIE_READ, "fal": FAL_READ}
 
 
 @dataclass(frozen=True)

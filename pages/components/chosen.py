@@ -5,6 +5,8 @@ from uuid import UUID
 import streamlit as st
 
 PARAMETER = "generation"
+# Another one that is shown beside it.
+BESIDE = "beside"
 
 
 def chosen() -> UUID | None:
@@ -21,8 +23,9 @@ def named_badly() -> bool:
 
 
 def choose(generation_id: UUID) -> None:
-    """Show this one; for a button's `on_click` too."""
+    """Show this one alone; for a button's `on_click` too."""
     st.query_params[PARAMETER] = str(generation_id)
+    st.query_params.pop(BESIDE, None)
 
 
 def close() -> None:

@@ -3,15 +3,17 @@
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import streamlit as st
 
 from core import log
 from core.access import Action, Actor
 from core.deliveries import service, tools
+from core.deliveries.models import Generation
 from core.deliveries.service import NewGeneration
 from pages.components import errors, history
 from pages.components.actor import current_actor
@@ -46,19 +48,35 @@ def nonce(button: str) -> str:
     return str(st.session_state[key])
 
 
-def start(button: str, request_key: str, model: str, model_input: Mapping[str, Any]) -> None:
+def start(
+    button: str,
+    request_key: str,
+    model: str,
+    model_input: Mapping[str, Any],
+    lora_id: UUID | None = None,
+) -> None:
     """Begin a generation and choose it; for a button's `on_click`, with the nonce that it was drawn with.
 
     What goes wrong is kept for `failure`.
     """
+    wanted = json.dumps([model, model_input, lora_id], sort_keys=True, default=str)
+
+    def create(nonce: str) -> Generation:
+        new = NewGeneration(model, model_input, f"page:{nonce}", lora_id=lora_id)
+        return service.create(current_actor(), new, tools.current())
+
+    begin(button, request_key, wanted, create)
+
+
+def begin(button: str, request_key: str, wanted: str, create: Callable[[str], Generation]) -> None:
+    """The same by another way of creating, which is given the nonce; `wanted` says what, to tell a double
+    click from a second wish."""
     log.new_request_id()
-    wanted = json.dumps([model, model_input], sort_keys=True, default=str)
     last = st.session_state.get(_LAST)
     if isinstance(last, _Started) and _is_double_click(last, button, wanted):
         request_key = last.nonce
     try:
-        new = NewGeneration(model=model, input=model_input, request_key=f"page:{request_key}")
-        generation = service.create(current_actor(), new, tools.current())
+        generation = create(request_key)
     except Exception as error:  # noqa: BLE001 - `describe` logs it with its traceback
         st.session_state[_FAILURE] = errors.describe(error, f"create:{button}")
         return

@@ -15,6 +15,7 @@ from core.diagnosis import asking, checks
 from core.diagnosis.findings import Cell, Finding, Mark
 from core.diagnosis.snapshot import Snapshot
 from core.providers.contract import ProviderState
+from core.providers.registry import name_of, worded
 from pages.components import formats, look, timeline, times
 from pages.components.states import Tone, icon_html, look_of, pill_html
 
@@ -59,7 +60,7 @@ def show(seen: Snapshot, finding: Finding) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         look.section("Evidence")
         st.button(
-            "Ask KIE and storage again",
+            f"Ask {name_of(seen.generation.provider)} and storage again",
             key="so-ask-again",
             icon=":material/refresh:",
             type="tertiary",
@@ -77,7 +78,7 @@ def show(seen: Snapshot, finding: Finding) -> None:
     with st.grid(3, min_column_width=270, gap="small"):
         for cell, told in draw.items():
             with st.container(border=True, height="stretch"):
-                st.html(_head(cell, finding) + told(seen, zone))
+                st.html(_head(cell, finding, seen.generation.provider) + told(seen, zone))
 
 
 def _ask_again(seen: Snapshot) -> None:
@@ -85,8 +86,9 @@ def _ask_again(seen: Snapshot) -> None:
     st.rerun()
 
 
-def _head(cell: Cell, finding: Finding) -> str:
+def _head(cell: Cell, finding: Finding, provider: str) -> str:
     icon, name = NAMES[cell]
+    name = worded(name, provider)
     mark = finding.marks[cell]
     pill = ""
     if finding.rule != checks.LOOKING or mark is not Mark.FITS:
@@ -195,8 +197,10 @@ def _callbacks(seen: Snapshot, zone: tzinfo) -> str:
 
 def _said(callback: views.SeenCallback) -> str:
     data = callback.body.get("data", callback.body)
-    word = str(data.get("state", ""))[:20] if isinstance(data, Mapping) else ""
-    return {"success": "Finished", "fail": "Failed"}.get(word, word or "No word")
+    word = str(data.get("state") or data.get("status", ""))[:20] if isinstance(data, Mapping) else ""
+    return {"success": "Finished", "fail": "Failed", "OK": "Finished", "ERROR": "Failed"}.get(
+        word, word or "No word"
+    )
 
 
 def _timeline(seen: Snapshot, zone: tzinfo) -> str:
@@ -209,7 +213,7 @@ def _timeline(seen: Snapshot, zone: tzinfo) -> str:
     ]
     lines = timeline.fold(steps)[-3:]
     return look.facts_html(facts) + "".join(
-        timeline.line_html(line, seen.generation.created_at, zone) for line in lines
+        timeline.line_html(line, seen.generation.created_at, zone, seen.generation.provider) for line in lines
     )
 
 

@@ -2,6 +2,7 @@
 
 from core.deliveries.models import DeliveryState, Generation
 from core.errors import ErrorCategory
+from core.providers.registry import worded
 
 REASONS: dict[ErrorCategory, str] = {
     ErrorCategory.NETWORK: "KIE could not be reached. Make it again in a minute.",
@@ -22,13 +23,14 @@ def reason(generation: Generation) -> str:
     if generation.delivery_state in _OUR_SENTENCE and generation.failure_message:
         return generation.failure_message
     try:
-        return REASONS[ErrorCategory(generation.failure_category or "")]
+        said = REASONS[ErrorCategory(generation.failure_category or "")]
     except ValueError:
-        return UNKNOWN_REASON
+        said = UNKNOWN_REASON
+    return worded(said, generation.provider)
 
 
 def provider_words(generation: Generation) -> str | None:
-    """What KIE said, with its code; None when it said nothing or we speak for ourselves."""
+    """What the provider said, with its code; None when it said nothing or we speak for ourselves."""
     if generation.delivery_state in _OUR_SENTENCE or not generation.failure_message:
         return None
     # While a file is on its way the code is a word of ours.

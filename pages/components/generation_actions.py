@@ -12,7 +12,8 @@ from core.access import Action, Actor
 from core.deliveries import service, tools, views
 from core.deliveries.models import ACTIVE, DeliveryState, Generation
 from core.deliveries.views import Detail
-from core.providers import kie_models
+from core.providers import catalogue
+from core.providers.registry import name_of
 from pages.components import creating, errors, formats, media, model_form
 from pages.components.actor import current_actor
 from pages.components.generation_facts import estimate
@@ -34,7 +35,7 @@ def show(actor: Actor, detail: Detail, now: datetime) -> None:
     if checkable:
         drawn.append(lambda: _check_again(actor, generation, now))
     ended = generation.delivery_state not in ACTIVE
-    if ended and kie_models.find(generation.model or "") and generation.input:
+    if ended and catalogue.find(generation.model or "") and generation.input:
         drawn.append(lambda: _again(actor, generation))
         drawn.append(lambda: _edit(generation))
     if drawn:
@@ -69,13 +70,14 @@ def _why_not(actor: Actor, generation: Generation, now: datetime) -> str | None:
 
 
 def _check_again(actor: Actor, generation: Generation, now: datetime) -> None:
+    name = name_of(generation.provider)
     st.button(
         "Check again",
         icon=":material/sync:",
         width="stretch",
         key="so-check",
         disabled=_why_not(actor, generation, now) is not None,
-        help="Asks KIE now and fetches the file if there is one. Nothing is paid.",
+        help=f"Asks {name} now and fetches the file if there is one. Nothing is paid.",
         on_click=_check,
         args=(generation.id,),
     )
@@ -111,7 +113,10 @@ def _again(actor: Actor, generation: Generation) -> None:
 
 
 def _make_again(request_key: str, generation: Generation) -> None:
-    creating.start(AGAIN, request_key, generation.model or "", generation.input)
+    def create(nonce: str) -> Generation:
+        return service.make_again(current_actor(), generation.id, f"page:{nonce}", tools.current())
+
+    creating.begin(AGAIN, request_key, str(generation.id), create)
     st.rerun()
 
 
@@ -128,5 +133,5 @@ def _edit(generation: Generation) -> None:
 
 
 def _to_form(generation: Generation) -> None:
-    model_form.fill(generation.model or "", generation.input)
+    model_form.fill(generation.model or "", views.asked_input(generation), generation.lora_id)
     st.rerun()

@@ -6,10 +6,13 @@ from html import escape
 
 import streamlit as st
 
+from core.access import Actor
+from core.deliveries import views
 from core.deliveries.models import DeliveryState, Generation
 from core.deliveries.views import Detail
-from core.providers import kie_models
-from pages.components import formats, ids, media, times
+from core.providers import catalogue
+from core.providers.registry import name_of
+from pages.components import formats, ids, lora_made, media, times
 from pages.components.look import facts_html
 
 _WITHOUT_FILE = frozenset({DeliveryState.FAILED, DeliveryState.LOST, DeliveryState.NEEDS_ATTENTION})
@@ -17,19 +20,18 @@ _WITHOUT_FILE = frozenset({DeliveryState.FAILED, DeliveryState.LOST, DeliverySta
 
 def label(generation: Generation) -> str:
     """The model as people call it."""
-    known = kie_models.find(generation.model or "")
+    known = catalogue.find(generation.model or "")
     return known.label if known else generation.model or "Unknown model"
 
 
 def estimate(generation: Generation) -> str:
     """What the same once more is expected to cost."""
-    known = kie_models.find(generation.model or "")
-    return formats.money(known.price(generation.input) if known else None)
+    return formats.money(views.again_usd(generation))
 
 
-def show(detail: Detail, zone: tzinfo) -> None:
+def show(actor: Actor, detail: Detail, zone: tzinfo) -> None:
     """The facts, and under them the ids."""
-    st.html(facts_html(_facts(detail, zone)))
+    st.html(facts_html([*_facts(detail, zone), *lora_made.facts(actor, detail.generation)]))
     _identifiers(detail)
 
 
@@ -44,7 +46,7 @@ def _facts(detail: Detail, zone: tzinfo) -> list[tuple[str, str]]:
     settings = [
         f"{name.replace('_', ' ')} {_said(value)}"
         for name, value in generation.input.items()
-        if name != "prompt" and not isinstance(value, list)
+        if name != "prompt" and not _is_picture(value)
     ]
     if settings:
         facts.append(("Settings", escape(" · ".join(settings))))
@@ -53,7 +55,7 @@ def _facts(detail: Detail, zone: tzinfo) -> list[tuple[str, str]]:
         facts.append(("Cost", escape(formats.money(sum(paid, Decimal(0))))))
     elif generation.delivery_state in _WITHOUT_FILE:
         facts.append(("Cost", "none recorded"))
-    elif generation.input and kie_models.find(generation.model or ""):
+    elif generation.input and catalogue.find(generation.model or ""):
         facts.append(("Cost", f"{escape(estimate(generation))} <span class='so-quiet'>expected</span>"))
     facts.append(("Begun", escape(times.exact(generation.created_at, zone))))
     if generation.delivered_at is not None:
@@ -66,6 +68,10 @@ def _facts(detail: Detail, zone: tzinfo) -> list[tuple[str, str]]:
     return facts
 
 
+def _is_picture(value: object) -> bool:
+    return isinstance(value, list) or (isinstance(value, str) and "://" in value)
+
+
 def _said(value: object) -> str:
     return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
@@ -75,7 +81,7 @@ def _identifiers(detail: Detail) -> None:
     generation = detail.generation
     found = [
         ("Generation", str(generation.id)),
-        ("KIE task", generation.task_id),
+        (f"{name_of(generation.provider)} task", generation.task_id),
         ("Customer", str(generation.user_id) if generation.user_id else None),
         ("SHA-256", detail.files[0].sha256 if detail.files else None),
     ]

@@ -9,7 +9,7 @@ from core.deliveries import health
 from core.deliveries.health import DEFINITIONS
 from core.deliveries.health_rows import Board
 from core.deliveries.windows import PARAMETERS, Filter
-from core.providers import kie_models
+from core.providers import catalogue
 from pages.components import look, times
 
 WINDOW_NAMES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
@@ -26,7 +26,7 @@ def go(chosen: Filter) -> None:
 
 def model_name(model: str) -> str:
     """A model as people call it."""
-    found = kie_models.find(model)
+    found = catalogue.find(model)
     return found.label if found else model or "no model"
 
 

@@ -11,7 +11,7 @@ from core.loras.models import Lora, Reason
 from core.trainings import drafts, tools
 from core.trainings import views as trainings
 from core.trainings.views import Filter
-from pages.components import errors, lora_doing, times
+from pages.components import errors, lora_doing, lora_trial, times
 from pages.components.actor import current_actor
 from pages.components.lora_words import REASONS
 from pages.components.training_form import version_address
@@ -25,6 +25,7 @@ def show(actor: Actor, lora: Lora) -> None:
     """The buttons that this person's roles allow, the most wanted first."""
     owner = policy.sight_of(actor).owns(lora.user_id, lora.creator_key)
     with st.container(horizontal=True, vertical_alignment="center", key="so-lora-actions"):
+        lora_trial.links(lora)
         _rate(actor, lora)
         _retrain(actor, lora)
         if policy.why_not_edit(actor, owner) is None:

@@ -3,21 +3,32 @@
 from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
+from uuid import UUID
 
 import streamlit as st
 
 from core import settings
 from core.access import Actor
-from core.providers import kie_models
-from core.providers.kie_models import Field, Model
-from pages.components import creating, errors, formats
+from core.loras.models import Lora
+from core.providers import catalogue, fal_models
+from core.providers.model_inputs import Field, Model
+from core.providers.registry import name_of
+from pages.components import (
+    creating,
+    errors,
+    formats,
+    lora_choice,
+    lora_price,
+    lora_prompt,
+    lora_trial,
+)
 from pages.components.look import field_error_html, notice_html
 
 MODEL = "so-form-model"
 # More choices than this are a list to open, fewer lie open side by side.
 FEW = 3
 # These take the form's whole width.
-_LONG = frozenset({"text", "urls"})
+_LONG = frozenset({"text", "urls", "url"})
 _BEFORE = "so-form-model-before"
 _TOO_LONG = "so-form-too-long"
 BUTTON = "form"
@@ -34,18 +45,20 @@ def _key(model: Model, field: Field) -> str:
 
 
 def _model() -> Model:
-    return kie_models.require(str(st.session_state[MODEL]))
+    return catalogue.require(str(st.session_state[MODEL]))
 
 
-def fill(model_id: str, model_input: Mapping[str, Any]) -> None:
-    """Put a generation's model and input into the form; for a button's `on_click`."""
-    model = kie_models.find(model_id)
+def fill(model_id: str, model_input: Mapping[str, Any], lora_id: UUID | None = None) -> None:
+    """Put a generation's model, input and LoRA into the form; for a button's `on_click`."""
+    model = catalogue.find(model_id)
     if model is None:
         return
     st.session_state[MODEL] = st.session_state[_BEFORE] = model.id
     for field in model.fields:
         value = model_input.get(field.name, field.default)
         st.session_state[_key(model, field)] = _TO_WIDGET[field.type](field, value)
+    lora_choice.choose(lora_id)
+    lora_prompt.keep(lora_id)
     creating.forget_failure()
 
 
@@ -64,6 +77,8 @@ _TO_WIDGET: dict[str, Callable[[Field, Any], Any]] = {
     "choice": _to_choice,
     "flag": _to_flag,
     "urls": lambda _, value: "\n".join(value or ()),
+    "url": lambda _, value: value or "",
+    "number": lambda _, value: value if isinstance(value, int) else None,
 }
 
 
@@ -83,12 +98,16 @@ def values(model: Model) -> dict[str, Any]:
 
 def _submit(request_key: str) -> None:
     model = _model()
-    creating.start(BUTTON, request_key, model.id, values(model))
+    lora_id = lora_choice.current()
+    given = values(model)
+    if lora_id is not None and (taken := _taken_by_frame(model)):
+        given.pop(taken, None)
+    creating.start(BUTTON, request_key, model.id, given, lora_id)
 
 
 def _model_changed() -> None:
     """The prompt goes along to the model that was changed to, if it fits; it is never cut."""
-    before, now = kie_models.find(st.session_state.get(_BEFORE, "")), _model()
+    before, now = catalogue.find(st.session_state.get(_BEFORE, "")), _model()
     st.session_state[_BEFORE] = now.id
     st.session_state.pop(_TOO_LONG, None)
     creating.forget_failure()
@@ -105,23 +124,29 @@ def _model_changed() -> None:
 
 def show(actor: Actor) -> None:
     """Every input of the chosen model, what it costs, and the button."""
-    st.session_state.setdefault(MODEL, kie_models.MODELS[0].id)
+    st.session_state.setdefault(MODEL, catalogue.MODELS[0].id)
+    if st.query_params.pop(lora_trial.TRY, None):
+        st.session_state[MODEL] = fal_models.FLUX_LORA
     model_id = st.selectbox(
         "Model",
-        [model.id for model in kie_models.MODELS],
-        format_func=lambda of: kie_models.require(of).label,
+        [model.id for model in catalogue.MODELS],
+        format_func=lambda of: catalogue.require(of).label,
         key=MODEL,
         on_change=_model_changed,
         persist_state="session",
     )
-    model = kie_models.require(model_id or kie_models.MODELS[0].id)
+    model = catalogue.require(model_id or catalogue.MODELS[0].id)
     st.session_state[_BEFORE] = model.id
+    lora = lora_choice.show(actor)
+    lora_prompt.put(lora, f"so-form-{model.id}-prompt")
     if _TOO_LONG in st.session_state:
         st.html(notice_html("attention", "text_fields", str(st.session_state[_TOO_LONG])))
     failure = creating.failure()
     for field in model.fields:
-        if field.type in _LONG:
+        if field.type in _LONG and not (lora and field.name == _taken_by_frame(model)):
             _show_field(model, field, failure)
+        if lora and field.name == "prompt":
+            lora_prompt.samples(lora, _key(model, field))
     with st.grid(2, min_column_width=140, gap="small"):
         for field in model.fields:
             if field.type not in _LONG:
@@ -129,7 +154,15 @@ def show(actor: Actor) -> None:
                     _show_field(model, field, failure)
     if failure is not None and failure.field not in {field.name for field in model.fields}:
         errors.show(failure)
-    _button(actor, model)
+    _button(actor, model, lora)
+    if lora is not None:
+        lora_trial.offer(actor, lora, f"so-form-{model.id}-prompt")
+
+
+def _taken_by_frame(model: Model) -> str | None:
+    """The input that a first frame takes whole, when one is made with a LoRA."""
+    field = model.picture_field
+    return field.name if field and (field.type == "url" or field.maximum == 1) else None
 
 
 def _show_field(model: Model, field: Field, failure: errors.Failure | None) -> None:
@@ -140,27 +173,32 @@ def _show_field(model: Model, field: Field, failure: errors.Failure | None) -> N
         st.html(field_error_html(failure.sentence))
 
 
-def _button(actor: Actor, model: Model) -> None:
-    price = model.price(values(model))
+def _button(actor: Actor, model: Model, lora: Lora | None) -> None:
+    plan, refusal = lora_price.planned(actor, model, values(model), lora) if lora else (None, None)
+    price = plan.total_usd if plan else model.price(values(model))
+    if refusal:
+        st.html(notice_html("attention", "block", "This does not go together", escape(refusal)))
     st.button(
         formats.in_label(f"Generate for {formats.money(price)}"),
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
         key="so-form-submit",
-        disabled=creating.why_not(actor) is not None,
-        help=creating.why_not(actor),
+        disabled=(creating.why_not(actor) or refusal) is not None,
+        help=creating.why_not(actor) or refusal,
         on_click=_submit,
         args=(creating.nonce(BUTTON),),
     )
-    st.html(f'<div class="so-quiet so-small">{escape(price_note(model))}</div>')
+    if plan is not None and lora is not None:
+        lora_price.show(actor, plan, lora)
+    st.html(f'<div class="so-quiet so-small">{escape(price_note(plan.model if plan else model))}</div>')
 
 
 def price_note(model: Model) -> str:
     """Where the price comes from, and whether anything is paid here at all."""
     if settings.current().local_stack:
-        return "The sandbox plays KIE here: nothing is paid."
-    return f"KIE's price, {model.price_source}."
+        return f"The sandbox plays {name_of(model.provider)} here: nothing is paid."
+    return f"{name_of(model.provider)}'s price, {model.price_source}."
 
 
 def _text(field: Field, key: str) -> None:
@@ -204,9 +242,33 @@ def _urls(field: Field, key: str) -> None:
     )
 
 
+def _url(field: Field, key: str) -> None:
+    st.text_input(
+        f"{field.label} (its address)",
+        key=key,
+        placeholder="https://example.com/picture.jpg",
+        persist_state="session",
+    )
+
+
+def _number(field: Field, key: str) -> None:
+    st.number_input(
+        field.label,
+        min_value=field.minimum,
+        max_value=field.maximum,
+        step=1,
+        key=key,
+        placeholder="any",
+        help="The same one makes the same picture again.",
+        persist_state="session",
+    )
+
+
 _WIDGETS: dict[str, Callable[[Field, str], None]] = {
     "text": _text,
     "choice": _choice,
     "flag": _flag,
     "urls": _urls,
+    "url": _url,
+    "number": _number,
 }

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.access import Actor
 from core.deliveries import views
-from core.providers import kie_models
+from core.providers import catalogue
 from pages.components import creating, formats
 
 
@@ -61,8 +61,8 @@ def show(actor: Actor) -> None:
 
 
 def _one(actor: Actor, test: QuickTest) -> None:
-    model = kie_models.require(test.model)
-    price = formats.money(kie_models.estimate_usd(test.model, test.input))
+    model = catalogue.require(test.model)
+    price = formats.money(catalogue.estimate_usd(test.model, test.input))
     usual = formats.duration(views.usual_seconds(actor, model.id, model.kind))
     st.button(
         test.label,

@@ -12,6 +12,7 @@ from core.deliveries import service, tools, views
 from core.deliveries.models import ACTIVE, DeliveryState, EventKind, Generation
 from core.deliveries.views import Detail
 from core.errors import NotFound
+from core.providers.registry import name_of
 from pages.components import (
     errors,
     failures,
@@ -19,6 +20,7 @@ from pages.components import (
     generation_actions,
     generation_facts,
     look,
+    lora_made,
     media,
     timeline,
     times,
@@ -101,11 +103,12 @@ def _draw(actor: Actor, detail: Detail) -> None:
         _way(actor, detail, state, now)
     else:
         _outcome(detail)
+    lora_made.notice(actor, generation)
     generation_actions.show(actor, detail, now)
     if generation.prompt:
         with st.container(key="so-prompt"):
             st.code(generation.prompt, language=None, wrap_lines=True)
-    generation_facts.show(detail, zone)
+    generation_facts.show(actor, detail, zone)
     if actor.may(Action.DEBUG_GENERATION):
         st.page_link(
             "debug_sync.py",
@@ -119,7 +122,7 @@ def _draw(actor: Actor, detail: Detail) -> None:
     with st.expander(
         f"Timeline: {formats.counted(len(detail.timeline), 'step', 'steps')}", key="so-timeline"
     ):
-        timeline.show(detail.timeline, generation.created_at, zone)
+        timeline.show(detail.timeline, generation.created_at, zone, generation.provider)
 
 
 def _head(generation: Generation, state: Look, now: datetime, zone: tzinfo) -> None:
@@ -140,6 +143,7 @@ def _close() -> None:
 def _way(actor: Actor, detail: Detail, state: Look, now: datetime) -> None:
     """The four stations, how long it has taken, and how long it usually takes."""
     generation, here = detail.generation, state.station or 0
+    name = name_of(generation.provider)
     stations = "".join(
         f'<li class="{"so-done" if n < here else "so-here" if n == here else "so-ahead"}"'
         f"{' aria-current=step' if n == here else ''}>{escape(name)}</li>"
@@ -154,7 +158,7 @@ def _way(actor: Actor, detail: Detail, state: Look, now: datetime) -> None:
         f"attempt {generation.attempt + 1}",
     ]
     if asked:
-        said.append(f"KIE asked {formats.counted(asked, 'time', 'times')}")
+        said.append(f"{name} asked {formats.counted(asked, 'time', 'times')}")
     st.html(
         f'<ol class="so-way so-{state.tone}">{stations}</ol>'
         f'<div>{escape(state.means)}</div><div class="so-quiet so-number">{" · ".join(said)}</div>'
@@ -165,7 +169,7 @@ def _way(actor: Actor, detail: Detail, state: Look, now: datetime) -> None:
                 "attention",
                 "hourglass_bottom",
                 "It takes much longer than it should.",
-                "“Check again” asks KIE now.",
+                f"“Check again” asks {name} now.",
             )
         )
     elif generation.failure_message:
@@ -186,7 +190,7 @@ def _outcome(detail: Detail) -> None:
     if generation.delivery_state in _WITHOUT_FILE:
         what, _, more = failures.reason(generation).partition(". ")
         words = failures.provider_words(generation)
-        folded = look.folded_html("KIE's own words", words) if words else ""
+        folded = look.folded_html(f"{name_of(generation.provider)}'s own words", words) if words else ""
         tone, icon = _WITHOUT_FILE[generation.delivery_state], look_of(generation).icon
         st.html(look.notice_html(tone, icon, f"{what.removesuffix('.')}.", escape(more) + folded))
         return

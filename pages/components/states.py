@@ -1,10 +1,11 @@
 """States as people read them: a word, an icon and one colour each, the same on every page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal
 
 from core.deliveries.models import DeliveryState, Generation, Status
+from core.providers.registry import worded
 
 Tone = Literal["good", "bad", "lost", "attention", "working", "moving", "waiting", "unknown"]
 # The stations that a generation passes, in the words of the person who waits for it.
@@ -87,12 +88,20 @@ def _unknown(word: str | None) -> Look:
 
 def look_of(generation: Generation) -> Look:
     """How this generation's state looks, also when another system wrote the row."""
+    return _in_words_of(_look_of(generation), generation.provider)
+
+
+def _look_of(generation: Generation) -> Look:
     status = Status(generation.status) if generation.status in set(Status) else None
     if generation.delivery_state is None:
         return LEGACY_LOOKS[status] if status else _unknown(generation.status)
     if generation.delivery_state is DeliveryState.AWAITING_PROVIDER and status is Status.QUEUED:
         return QUEUED_AT_KIE
     return LOOKS[generation.delivery_state]
+
+
+def _in_words_of(look: Look, provider: str) -> Look:
+    return replace(look, word=worded(look.word, provider), means=worded(look.means, provider))
 
 
 def icon_html(name: str) -> str:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.deliveries.models import EventKind
 from core.deliveries.views import TimelineStep
+from core.providers.registry import worded
 from pages.components import formats, times
 from pages.components.look import folded_html
 from pages.components.states import Tone, icon_html
@@ -51,6 +52,12 @@ def _asked(detail: Detail) -> str:
 
 TOLD: dict[EventKind, Told] = {
     EventKind.CREATED: Told("add_circle", "waiting", lambda d: f"Begun by {d.get('by', 'somebody')}"),
+    EventKind.FRAME_READY: Told(
+        "filter_frames", "working", lambda _: "Its first frame, made with the LoRA, was handed to it"
+    ),
+    EventKind.FRAME_FAILED: Told(
+        "filter_frames", "bad", lambda _: "Its first frame could not be made; nothing of its own was paid"
+    ),
     EventKind.SUBMITTED: Told("outbound", "waiting", lambda _: "Sent to KIE"),
     EventKind.ACCEPTED: Told("task_alt", "working", lambda d: f"KIE took it as task {d.get('task_id', '')}"),
     EventKind.REFUSED: Told("block", "bad", lambda _: "KIE did not take it"),
@@ -119,10 +126,10 @@ def _same_look(first: TimelineStep, second: TimelineStep) -> bool:
     )
 
 
-def line_html(line: Line, begun_at: datetime, zone: tzinfo) -> str:
+def line_html(line: Line, begun_at: datetime, zone: tzinfo, provider: str = "kie") -> str:
     """One line: when, what, and the figures that were measured."""
     step, told = line.step, TOLD[line.step.kind]
-    sentence = told.sentence(step.detail)
+    sentence = worded(told.sentence(step.detail), provider)
     if line.times > 1:
         sentence += (
             f", {formats.count(line.times)} times until {times.clock_time_since(line.last_at, step.at, zone)}"
@@ -148,11 +155,11 @@ def line_html(line: Line, begun_at: datetime, zone: tzinfo) -> str:
     )
 
 
-def show(steps: Sequence[TimelineStep], begun_at: datetime, zone: tzinfo) -> None:
+def show(steps: Sequence[TimelineStep], begun_at: datetime, zone: tzinfo, provider: str = "kie") -> None:
     """The lines, oldest first; each is an element of its own, so that a new one moves nothing."""
     lines = fold(steps)
     if len(lines) > SHOWN:
         st.caption(f"The first {len(lines) - SHOWN} steps are left out.")
     with st.container(gap=None):
         for line in lines[-SHOWN:]:
-            st.html(line_html(line, begun_at, zone))
+            st.html(line_html(line, begun_at, zone, provider))

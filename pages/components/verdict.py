@@ -13,6 +13,7 @@ from core.deliveries.models import ACTIVE, DeliveryState, EventKind
 from core.diagnosis import asking, checks, remedies, snapshot
 from core.diagnosis.findings import Finding, Offer, Remedy, Tone
 from core.diagnosis.snapshot import Snapshot
+from core.providers.registry import name_of
 from pages.components import (
     errors,
     evidence,
@@ -217,7 +218,7 @@ def _since_the_click(seen: Snapshot) -> None:
 
 def _ids(seen: Snapshot) -> None:
     generation = seen.generation
-    named = [("Generation", str(generation.id)), ("KIE task", generation.task_id)]
+    named = [("Generation", str(generation.id)), (f"{name_of(generation.provider)} task", generation.task_id)]
     with st.grid(3, min_column_width=150, gap="small"):
         for name, value in named:
             if value:

@@ -1,9 +1,12 @@
 -- name: insert
 -- Writes the row of a new generation before anything is sent; no row when its request key is known already.
 INSERT INTO generations (id, user_id, provider, kind, model, prompt, input, status, delivery_state,
-                         request_key, next_attempt_at, attempt_priority, created_at, updated_at)
+                         request_key, next_attempt_at, attempt_priority, created_at, updated_at,
+                         lora_model_id, lora_way, frame_id, frame_for, frame_size)
 VALUES (:id, :user_id, :provider, :kind, :model, :prompt, CAST(:input AS jsonb), 'queued', 'intent',
-        :request_key, :next_attempt_at, 1, :now, :now)
+        :request_key, :next_attempt_at, 1, :now, :now,
+        CAST(:lora_id AS uuid), CAST(:lora_way AS text), CAST(:frame_id AS uuid), CAST(:frame_for AS uuid),
+        CAST(:frame_size AS text))
 ON CONFLICT (request_key) WHERE request_key IS NOT NULL DO NOTHING
 RETURNING *;
 
@@ -24,13 +27,64 @@ SELECT * FROM generations WHERE task_id = :task_id ORDER BY created_at DESC, id 
 UPDATE generations
 SET delivery_state = 'sending', submitted_at = :now, lease_token = :token, lease_until = :lease_until,
     next_attempt_at = :next_attempt_at, updated_at = :now
-WHERE id = :id AND delivery_state = 'intent'
+WHERE id = :id AND delivery_state = 'intent' AND (frame_id IS NULL OR frame_ready_at IS NOT NULL)
 RETURNING *;
+
+-- name: frame_ready
+-- Hands a first frame to the generation that waits for it, with the pictures of its input; once.
+UPDATE generations
+SET input = input || CAST(:pictures AS jsonb), frame_ready_at = :now, updated_at = :now
+WHERE id = :id AND delivery_state = 'intent' AND frame_ready_at IS NULL
+RETURNING *;
+
+-- name: wake_framed
+-- Makes the generation due that waits for this first frame, when that is over; its id.
+UPDATE generations m SET next_attempt_at = :now
+FROM generations f
+WHERE f.id = :frame_id AND f.delivery_state IN ('delivered', 'failed', 'lost', 'needs_attention')
+  AND m.id = f.frame_for AND m.delivery_state = 'intent' AND m.frame_ready_at IS NULL
+RETURNING m.id;
+
+-- name: lora_weights
+-- Where the weights of a LoRA lie.
+SELECT storage_path, storage_url FROM lora_models WHERE id = :id;
+
+-- name: lora_references
+-- The pictures that a LoRA is or was trained from: ours in their order, and the addresses that its row names.
+SELECT coalesce((SELECT array_agg(i.bucket || '/' || i.path ORDER BY i.n) FROM training_images i
+                 WHERE i.lora_model_id = l.id AND i.removed_at IS NULL AND i.stored_at IS NOT NULL
+                   AND i.bucket IS NOT NULL AND i.approved IS NOT FALSE), '{}') AS ours,
+       coalesce(l.reference_image_urls, '{}') AS named
+FROM lora_models l WHERE l.id = :id;
+
+-- name: frame_times
+-- What the first frames of the last generations added to them in seconds, and how much of it was not fal's.
+SELECT count(*)::int AS samples,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY added_s) AS p50_s,
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY added_s) AS p95_s,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY ours_s) AS ours_p50_s,
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY ours_s) AS ours_p95_s
+FROM (SELECT extract(epoch FROM m.submitted_at - m.created_at)::float8 AS added_s,
+             extract(epoch FROM (f.submitted_at - m.created_at) + (m.submitted_at - coalesce(
+                 (SELECT min(c.received_at) FROM callback_inbox c WHERE c.generation_id = f.id),
+                 f.submitted_at + make_interval(secs => f.provider_ms / 1000.0))))::float8 AS ours_s
+      FROM generations m JOIN generations f ON f.id = m.frame_id
+      WHERE m.frame_ready_at IS NOT NULL AND m.submitted_at IS NOT NULL AND f.submitted_at IS NOT NULL
+      ORDER BY m.frame_ready_at DESC LIMIT 100) t;
+
+-- name: to_make_with_lora
+-- The newest generations since then from references of LoRAs that are completed by now, and not made with them yet.
+SELECT g.* FROM generations g JOIN lora_models l ON l.id = g.lora_model_id
+WHERE g.lora_way = 'references' AND g.created_at >= :since AND g.delivery_state = 'delivered'
+  AND l.training_status = 'completed' AND l.hidden_at IS NULL AND l.archived_at IS NULL
+  AND NOT EXISTS (SELECT FROM generations a WHERE a.request_key = 'with-lora:' || g.id)
+ORDER BY g.created_at DESC LIMIT :limit;
 
 -- name: bind_task
 -- Records the task id of a request that was sent, due at once when its callback was first; no row when one is bound.
 UPDATE generations
 SET delivery_state = 'awaiting_provider', task_id = CAST(:task_id AS text),
+    task_addresses = CAST(:task_addresses AS jsonb),
     next_attempt_at = CASE WHEN EXISTS (SELECT 1 FROM callback_inbox c WHERE c.generation_id = :id
                                         AND c.task_id = CAST(:task_id AS text) AND c.handled_at IS NULL)
                            THEN CAST(:now AS timestamptz) ELSE CAST(:next_attempt_at AS timestamptz) END,
@@ -48,11 +102,12 @@ WHERE id = :id AND delivery_state = ANY(CAST(:states AS text[]))
 RETURNING *;
 
 -- name: lease_due
--- Takes due rows that wait for the provider, most urgent first, skipping those that others hold.
+-- Takes due rows that wait for this provider, most urgent first, skipping those that others hold.
 WITH due AS (
     SELECT id FROM generations
     WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
       AND delivery_state = 'awaiting_provider' AND task_id IS NOT NULL
+      AND lower(coalesce(provider::text, 'kie')) = :provider
       AND next_attempt_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
     ORDER BY attempt_priority, next_attempt_at LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -63,11 +118,12 @@ FROM due WHERE g.id = due.id
 RETURNING g.*;
 
 -- name: count_due
--- How many rows wait for a poll now, counted up to a limit.
+-- How many rows wait for a poll of this provider now, counted up to a limit.
 SELECT count(*) AS due FROM (
     SELECT 1 FROM generations
     WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
       AND delivery_state = 'awaiting_provider' AND task_id IS NOT NULL
+      AND lower(coalesce(provider::text, 'kie')) = :provider
       AND next_attempt_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
     LIMIT :limit
 ) d;
@@ -170,8 +226,9 @@ WITH moved AS (
     INSERT INTO job_costs (kind, scope, month, provider, service, model, user_id, generation_id, stage, quantity, unit,
                            unit_price, price_version, amount_usd, occurred_at, source_key, flagged, note)
     SELECT 'settle', 'deliveries', CAST(date_trunc('month', CAST(:now AS timestamptz) AT TIME ZONE 'UTC') AS date),
-           'kie', 'generation', moved.model, moved.user_id, moved.id, 'generate', c.quantity, c.unit,
-           c.unit_price, c.price_version, c.amount_usd, :now, c.source_key, coalesce(c.flagged, false), c.note
+           lower(coalesce(CAST(moved.provider AS text), 'kie')), 'generation', moved.model, moved.user_id, moved.id, 'generate',
+           c.quantity, c.unit, c.unit_price, c.price_version, c.amount_usd, :now, c.source_key,
+           coalesce(c.flagged, false), c.note
     FROM moved, jsonb_to_recordset(CAST(:costs AS jsonb)) AS c(quantity numeric, unit text, unit_price numeric,
                                                                price_version text, amount_usd numeric, source_key text,
                                                                flagged boolean, note text)
@@ -205,7 +262,7 @@ WITH moved AS (
     ORDER BY e.n
 ), answered AS (
     UPDATE callback_inbox c SET handled_at = :now, outcome = 'delivered' FROM moved
-    WHERE c.handled_at IS NULL AND c.provider = 'kie' AND c.generation_id = moved.id
+    WHERE c.handled_at IS NULL AND c.generation_id = moved.id
 )
 SELECT id FROM moved;
 
@@ -228,6 +285,17 @@ SET delivery_state = :state, status = coalesce(:status, status), next_attempt_at
 WHERE id = :id AND lease_token = :token AND delivery_state = ANY(CAST(:from_states AS text[]))
   AND next_attempt_at IS NOT DISTINCT FROM CAST(:seen_next_attempt_at AS timestamptz)
 RETURNING id;
+
+-- name: charge
+-- What a generation that failed cost all the same, once.
+INSERT INTO job_costs (kind, provider, service, model, user_id, generation_id, stage, quantity, unit, unit_price,
+                       price_version, amount_usd, occurred_at, source_key)
+SELECT 'settle', lower(coalesce(g.provider::text, 'kie')), 'generation', g.model, g.user_id, g.id, 'generate', c.quantity,
+       c.unit, c.unit_price, c.price_version, c.amount_usd, :now, c.source_key
+FROM generations g, jsonb_to_recordset(CAST(:costs AS jsonb)) AS c(quantity numeric, unit text, unit_price numeric,
+                                                                   price_version text, amount_usd numeric, source_key text)
+WHERE g.id = :id
+ON CONFLICT (source_key) WHERE source_key IS NOT NULL DO NOTHING;
 
 -- name: unsend
 -- Puts a request back that certainly was not taken; only the process that sent it knows, by its time of sending.
@@ -266,7 +334,7 @@ UPDATE generations
 SET delivery_state = 'awaiting_provider', status = 'generating', attempt = 0, next_attempt_at = :now,
     attempt_priority = 0, link_renewed_at = NULL, updated_at = :now
 WHERE id = :id AND delivery_state = 'delivered' AND task_id IS NOT NULL
-  AND lower(coalesce(provider, 'kie')) = 'kie' AND (lease_until IS NULL OR lease_until <= :now)
+  AND (lease_until IS NULL OR lease_until <= :now)
 RETURNING *;
 
 -- name: watch
@@ -302,7 +370,7 @@ WITH target AS (
 ), received AS (
     INSERT INTO callback_inbox (provider, body_sha256, task_id, generation_id, received_at, body, signed,
                                 handled_at, outcome)
-    SELECT 'kie', CAST(:body_sha256 AS text), CAST(:task_id AS text), id, CAST(:now AS timestamptz),
+    SELECT CAST(:provider AS text), CAST(:body_sha256 AS text), CAST(:task_id AS text), id, CAST(:now AS timestamptz),
            CAST(:body AS jsonb), CAST(:signed AS boolean),
            CASE WHEN delivery_state = 'delivered' THEN CAST(:now AS timestamptz) END,
            CASE WHEN delivery_state = 'delivered' THEN 'delivered' END
@@ -322,7 +390,7 @@ WITH target AS (
         status = CASE WHEN g.delivery_state IN ('failed', 'lost') THEN 'generating' ELSE g.status END,
         next_attempt_at = :now, attempt_priority = least(g.attempt_priority, 1), updated_at = :now
     FROM fresh
-    WHERE g.id = fresh.id AND lower(coalesce(g.provider, 'kie')) = 'kie'
+    WHERE g.id = fresh.id AND lower(coalesce(g.provider, 'kie')) = CAST(:provider AS text)
       AND (g.delivery_state IN ('sending', 'awaiting_provider', 'awaiting_delivery', 'needs_attention')
            OR (g.delivery_state IN ('failed', 'lost') AND CAST(:says_success AS boolean) AND g.task_id IS NOT NULL))
     RETURNING g.id
@@ -337,12 +405,12 @@ SELECT target.id, target.delivery_state, received.duplicates FROM target, receiv
 -- name: candidates
 -- Task ids that callbacks named for a generation whose answer was lost.
 SELECT DISTINCT task_id FROM callback_inbox
-WHERE generation_id = :generation_id AND provider = 'kie' AND task_id IS NOT NULL LIMIT 10;
+WHERE generation_id = :generation_id AND task_id IS NOT NULL LIMIT 10;
 
 -- name: handle_callbacks
 -- Stamps a generation's callbacks as handled.
 UPDATE callback_inbox SET handled_at = :now, outcome = :outcome
-WHERE handled_at IS NULL AND provider = 'kie' AND generation_id = :generation_id;
+WHERE handled_at IS NULL AND generation_id = :generation_id;
 
 -- name: prune_events
 -- Deletes events older than the given time from the next ids on, but none of a delivery that is not over.
@@ -400,7 +468,7 @@ FROM job_costs WHERE generation_id = :generation_id ORDER BY occurred_at LIMIT 5
 -- The newest generations, a page at a time, before the given place.
 SELECT * FROM generations
 WHERE (CAST(:kind AS text) IS NULL OR kind = :kind)
-  AND (CAST(:test_only AS boolean) IS NOT TRUE OR request_key IS NOT NULL)
+  AND (CAST(:test_only AS boolean) IS NOT TRUE OR request_key IS NOT NULL) AND frame_for IS NULL
   AND (CAST(:before_at AS timestamptz) IS NULL OR (created_at, id) < (:before_at, CAST(:before_id AS uuid)))
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 

@@ -17,6 +17,7 @@ NAMES = (
     "crash",
     "library",
     "loras",
+    "frame",
 )
 
 

@@ -21,7 +21,7 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import psycopg
 
-from core.deliveries.following import READ_LIMIT
+from core.work import limiter
 from tests.bench import load
 from tests.bench.figures import Figure, line
 from tests.bench.rig import KIE_KEY, Rig, rig
@@ -129,7 +129,7 @@ def _lifted(of: Rig, tasks: Sequence[str]) -> Lifted:
     of.sql(
         "INSERT INTO provider_limits (key, per_second) VALUES (%s, 100000)"
         " ON CONFLICT (key) DO UPDATE SET per_second = EXCLUDED.per_second",
-        READ_LIMIT.key,
+        limiter.READS["kie"].key,
     )
     naive = _naive_rate(of, tasks[:NAIVE])
     of.sql("UPDATE generations SET next_attempt_at = now() + random() * interval '60 s'")
@@ -241,7 +241,7 @@ def _figures(lifted: Lifted, limited: Limited, rows: int) -> Iterator[Figure]:
     )
     yield Figure(
         input=f"{asked}: {limited.waiting} still wait; until the last of them is read",
-        figure=limited.waiting / READ_LIMIT.per_second / 60,
+        figure=limited.waiting / limiter.READS["kie"].per_second / 60,
         unit="min",
         wanted="printed",
         holds=True,

@@ -49,7 +49,8 @@ def standing(database_url: str, sandbox_url: str, folder: Path) -> Iterator[Stag
             with staged(environment, sandbox, folder) as stage:
                 stage.sql(
                     "INSERT INTO provider_limits (key, per_second)"
-                    " VALUES ('kie:create', 1000), ('kie:read', 1000)"
+                    " VALUES ('kie:create', 1000), ('kie:read', 1000),"
+                    " ('fal:create', 1000), ('fal:read', 1000)"
                 )
                 yield stage
         tools.current().close()

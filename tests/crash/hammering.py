@@ -8,7 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from core.deliveries import following, tools
+from core.deliveries import tools
 from core.work import limiter
 from core.work.limiter import Priority
 
@@ -20,11 +20,11 @@ def hammer(priority: Priority, task: str, ends: float) -> tuple[int, float]:
     """Reserve and read until `ends`; how many reads, and the seconds by which the latest was late."""
     with_tools, reads, late = tools.current(), 0, 0.0
     while time.monotonic() < ends:
-        places = limiter.reserve(following.READ_LIMIT, AT_ONCE, priority)
+        places = limiter.reserve(limiter.READS["kie"], AT_ONCE, priority)
         given = time.monotonic()
         for delay in places.delays_s:
             time.sleep(max(0.0, given + delay - time.monotonic()))
-            with_tools.kie.record(task)
+            with_tools.providers["kie"].record(task)
             late = max(late, time.monotonic() - given - delay)
             reads += 1
         if not places:
@@ -35,7 +35,7 @@ def hammer(priority: Priority, task: str, ends: float) -> tuple[int, float]:
 def main() -> None:
     """Hammer as each line says, with connections that are open already, as a worker's are."""
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(tools.current().kie.record, ["task_unknown"] * THREADS))
+        list(pool.map(tools.current().providers["kie"].record, ["task_unknown"] * THREADS))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:

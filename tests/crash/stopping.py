@@ -23,8 +23,10 @@ from typing import Any
 from uuid import UUID
 
 from core import database
-from core.deliveries import following, moving, sending, service, tools
+from core.deliveries import following, frames, moving, sending, service, tools
+from core.providers.contract import Task
 from core.providers.fal import FalTrainer
+from core.providers.fal_generations import FalGenerations
 from core.providers.fal_images import FalImages
 from core.providers.hugging_face import Publisher
 from core.providers.kie import KieClient
@@ -70,6 +72,10 @@ PLACES = {
     "place reserved": Place(sending, "_begin", before=True),
     "sending recorded": Place(sending, "_begin"),
     "request accepted": Place(KieClient, "create"),
+    "request accepted at fal": Place(FalGenerations, "create"),
+    "record read at fal": Place(FalGenerations, "record"),
+    "frame handed over": Place(frames, "_hand_over"),
+    "frame not handed over": Place(frames, "wake", before=True),
     "task bound": Place(sending, "bind"),
     "lease taken": Place(following, "_advance_leased", before=True),
     "record read": Place(KieClient, "record"),
@@ -179,7 +185,7 @@ def _halt_while_sending(halt: Halt) -> None:
     """Halt while the provider works on the paid request."""
     original = KieClient.create
 
-    def create(*arguments: Any, **named: Any) -> str:
+    def create(*arguments: Any, **named: Any) -> Task:
         generation = _thread.generation
 
         def fire() -> None:

@@ -174,9 +174,9 @@ def test_an_operators_own_figure_stays(lines: None) -> None:
 
 def test_kies_limits_are_those_of_its_documents() -> None:
     """At most 10 queries a second, 20 creates in 10 s (both with a little left for clocks that drift)."""
-    assert 9 <= following.READ_LIMIT.per_second < 10
-    assert 1.8 <= limiter.KIE_CREATE.per_second < 2
-    assert following.READ_LIMIT.key != limiter.KIE_CREATE.key
-    rate = following.READ_LIMIT.per_second
+    assert 9 <= limiter.READS["kie"].per_second < 10
+    assert 1.8 <= limiter.CREATES["kie"].per_second < 2
+    assert limiter.READS["kie"].key != limiter.CREATES["kie"].key
+    rate = limiter.READS["kie"].per_second
     polls_ahead = min(following.POLL_CHUNK, limiter.HORIZON_S[Priority.POLL] * rate + 1)
     assert limiter.HORIZON_S[Priority.SYNC] * rate > polls_ahead

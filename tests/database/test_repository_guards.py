@@ -195,10 +195,16 @@ def test_due_rows_come_most_urgent_first_and_no_more_than_asked_for(rows: None) 
     insert(status="generating", task_id="held", next_attempt_at=NOW, lease_until=NOW + timedelta(seconds=1))
     insert(status="generating", task_id="fal", provider="fal", next_attempt_at=NOW)
     with database.transaction() as connection:
-        assert SQL["count_due"].one(connection, now=NOW, limit=100)["due"] == 5
-        assert SQL["count_due"].one(connection, now=NOW, limit=3)["due"] == 3
-        leased = SQL["lease_due"].all(connection, now=NOW, lease_until=NOW + timedelta(minutes=1), limit=4)
-        rest = SQL["lease_due"].all(connection, now=NOW, lease_until=NOW + timedelta(minutes=1), limit=4)
+        assert SQL["count_due"].one(connection, provider="kie", now=NOW, limit=100)["due"] == 5
+        assert SQL["count_due"].one(connection, provider="kie", now=NOW, limit=3)["due"] == 3
+        wish = {
+            "provider": "kie",
+            "now": NOW,
+            "lease_until": NOW + timedelta(minutes=1),
+            "limit": 4,
+        }
+        leased = SQL["lease_due"].all(connection, **wish)
+        rest = SQL["lease_due"].all(connection, **wish)
     assert {item["id"] for item in leased} == {one for _, _, one in sorted(wanted)[:4]}
     assert len({item["lease_token"] for item in leased}) == 4
     assert [item["id"] for item in rest] == [sorted(wanted)[4][2]]

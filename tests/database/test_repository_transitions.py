@@ -57,6 +57,7 @@ def _callback(task_id: str | None, says_success: bool) -> Callable[[Any, UUID], 
         detail="{}",
         signed=False,
         says_success=says_success,
+        provider="kie",
         now=NOW,
         request_id=None,
         job_priority=0,
@@ -83,7 +84,9 @@ CHANGES = [
     ),
     Change(
         "bind_task",
-        lambda c, one: SQL["bind_task"].run(c, id=one, task_id="task_1", now=NOW, next_attempt_at=NOW),
+        lambda c, one: SQL["bind_task"].run(
+            c, id=one, task_id="task_1", task_addresses=None, now=NOW, next_attempt_at=NOW
+        ),
         {S.SENDING: BACK, S.NEEDS_ATTENTION: BACK},
         task_id=None,
     ),
@@ -165,7 +168,11 @@ CHANGES = [
     ),
     Change("receive_callback", _callback("task_1", says_success=False), {S.NEEDS_ATTENTION: BACK}),
     Change("receive_callback", _callback(None, says_success=True), {}, task_id=None),
-    Change("lease_due", lambda c, one: SQL["lease_due"].run(c, now=NOW, lease_until=NOW, limit=5), {}),
+    Change(
+        "lease_due",
+        lambda c, one: SQL["lease_due"].run(c, provider="kie", now=NOW, lease_until=NOW, limit=5),
+        {},
+    ),
     Change(
         "release",
         lambda c, one: SQL["release"].run(

@@ -153,7 +153,7 @@ def test_a_models_own_median_counts_once_twenty_deliveries_say_so(rows: None) ->
     ("state", "columns", "says"),
     [
         (S.DELIVERED, {}, "nothing left to check"),
-        (S.FAILED, {}, "no task at KIE"),
+        (S.FAILED, {}, "no task at its provider"),
         (S.FAILED, {"task_id": "t"}, None),
         (S.AWAITING_PROVIDER, {"task_id": "t"}, None),
         (S.AWAITING_PROVIDER, {"task_id": "t", "lease_until": NOW + H}, "Another attempt"),

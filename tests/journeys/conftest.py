@@ -125,11 +125,16 @@ def world(web: httpx.Client, sandbox: Sandbox, product: dict[str, str]) -> World
     Results are small valid files; `file_bytes=0` has the sandbox render real pictures.
     """
     found = World(web, sandbox, product)
-    sandbox.put("settings", image_seconds=0.05, video_seconds=0.05, file_bytes=60_000)
+    sandbox.put(
+        "settings", image_seconds=0.05, video_seconds=0.05, lora_image_seconds=0.05, file_bytes=60_000
+    )
     for table in _EMPTIED:
         found.sql(f"DELETE FROM {table}")
     ledger.empty(found.sql)
-    found.sql("INSERT INTO provider_limits (key, per_second) VALUES ('kie:create', 1000), ('kie:read', 1000)")
+    found.sql(
+        "INSERT INTO provider_limits (key, per_second) VALUES ('kie:create', 1000), ('kie:read', 1000),"
+        " ('fal:create', 1000), ('fal:read', 1000)"
+    )
     for path in found.files():
         path.unlink()
     return found

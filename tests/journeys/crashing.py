@@ -62,10 +62,9 @@ class _Fused:
 
 def fused(tools: Tools, fuse: Fuse) -> Tools:
     """The same tools in the hands of a process that will be killed."""
-    outside: dict[str, Any] = {
-        name: _Fused(getattr(tools, name), fuse) for name in ("kie", "fetch", "storage")
-    }
-    return replace(tools, **outside)
+    outside: dict[str, Any] = {name: _Fused(getattr(tools, name), fuse) for name in ("fetch", "storage")}
+    providers: Any = {name: _Fused(one, fuse) for name, one in tools.providers.items()}
+    return replace(tools, providers=providers, **outside)
 
 
 def fused_trainings(

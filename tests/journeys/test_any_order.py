@@ -110,7 +110,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def the_company_makes_one(self) -> None:
         given = {"prompt": f"theirs {HELD}", "aspect_ratio": "1:1", "resolution": "1K"}
-        task = tools.current().kie.create(MODEL, given, None)
+        task = tools.current().providers["kie"].create(MODEL, given, None).id
         [(made,)] = self.world.sql(
             "INSERT INTO generations (status, task_id, model, kind) VALUES ('generating', %s, %s, 'image')"
             " RETURNING id::text",

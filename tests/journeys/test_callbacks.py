@@ -84,10 +84,10 @@ class Meanwhile:
     """KIE, with something that happens between its answer and our reading it."""
 
     def __init__(self, happens: Callable[[], None]) -> None:
-        self._kie = tools.current().kie
+        self._kie = tools.current().providers["kie"]
         self._happens = happens
 
-    def record(self, task_id: str) -> TaskRecord:
+    def record(self, task_id: str, *more: Any) -> TaskRecord:
         found = self._kie.record(task_id)
         self._happens()
         return found
@@ -107,7 +107,7 @@ def test_a_callback_during_a_poll_is_not_forgotten(world: World) -> None:
 
     world.due(one)
     with_kie: Any = Meanwhile(finish)
-    assert following.poll_due(replace(tools.current(), kie=with_kie)) == 1
+    assert following.poll_due(replace(tools.current(), providers={"kie": with_kie})) == 1
     assert world.events(one)[-2:] == ["callback", "polled"]
     assert world.poll() == 1
     world.work()

@@ -9,6 +9,7 @@ from typing import Any
 
 from core import access, settings
 from core.deliveries import sending, service, tools
+from core.providers.contract import Task
 from tests.journeys.world import World
 
 
@@ -138,16 +139,16 @@ def test_a_worker_that_slept_through_its_lease_before_sending_still_sends_only_o
     )
     made = service.create(access.job("test"), wanted, tools.current())
     one = str(made.id)
-    kie = tools.current().kie
+    kie = tools.current().providers["kie"]
 
     class Frozen:
-        def create(self, model: str, given: Any, callback: str | None) -> str:
+        def create(self, model: str, given: Any, callback: str | None) -> Task:
             world.age(one, "31 minutes")
             assert world.step(one).delivery_state == "needs_attention"
             return kie.create(model, given, callback)
 
     with_kie: Any = Frozen()
-    after = sending.submit(made.id, replace(tools.current(), kie=with_kie))
+    after = sending.submit(made.id, replace(tools.current(), providers={"kie": with_kie}))
     assert after is not None
     assert after.delivery_state == "awaiting_provider"
     assert world.settle(one, {"delivered"}).status == "success"

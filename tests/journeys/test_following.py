@@ -84,17 +84,17 @@ def test_a_finished_file_does_not_hold_up_the_poll(world: World) -> None:
 
 def test_one_record_that_crashes_its_reader_does_not_stop_the_others(world: World) -> None:
     ids = strangers(world, 5)
-    kie = tools.current().kie
+    kie = tools.current().providers["kie"]
 
     class Crashing:
-        def record(self, task_id: str) -> TaskRecord:
+        def record(self, task_id: str, *more: Any) -> TaskRecord:
             if task_id.endswith("_3"):
                 raise RuntimeError("a bug of ours")
             return kie.record(task_id)
 
     with_kie: Any = Crashing()
     with pytest.raises(RuntimeError, match="a bug of ours"):
-        following.poll_due(replace(tools.current(), kie=with_kie))
+        following.poll_due(replace(tools.current(), providers={"kie": with_kie}))
     read = world.sql("SELECT task_id FROM generations WHERE provider_read_at IS NOT NULL")
     assert len(read) == len(ids) - 1
     [crashed] = world.sql("SELECT id::text, lease_until FROM generations WHERE provider_read_at IS NULL")

@@ -90,16 +90,16 @@ class Frozen:
             self.meanwhile()
 
     def at_record(self) -> Tools:
-        kie, freeze = tools.current().kie, self.freeze
+        kie, freeze = tools.current().providers["kie"], self.freeze
 
         class Kie:
-            def record(self, task_id: str) -> Any:
+            def record(self, task_id: str, *more: Any) -> Any:
                 found = kie.record(task_id)
                 freeze()
                 return found
 
         with_kie: Any = Kie()
-        return replace(tools.current(), kie=with_kie)
+        return replace(tools.current(), providers={"kie": with_kie})
 
     def at_fetch(self) -> Tools:
         fetch, freeze = tools.current().fetch, self.freeze

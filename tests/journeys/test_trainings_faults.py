@@ -10,7 +10,7 @@ import pytest
 from core.errors import Conflict
 from core.trainings import following, policy, service
 from core.trainings.models import RunState
-from core.web.webhooks import _call_id
+from core.web.webhooks import _id
 from tests.journeys.training_world import STAFF, Trainings
 from tests.journeys.world import until
 
@@ -374,5 +374,5 @@ def test_the_address_of_a_webhook_carries_the_runs_own_id(trainings: Trainings) 
     [call] = trainings.calls(made.id)
     url = trainings.tools.webhook_url("fal", call.id)
     assert url.endswith(f"/api/fal/webhook?run={made.id}")
-    assert _call_id(str(made.id)) == made.id
+    assert _id(str(made.id), "run") == made.id
     assert policy.LEASE < policy.SILENT

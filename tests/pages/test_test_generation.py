@@ -8,7 +8,8 @@ import pytest
 from core import access
 from core.access import Actor, Role
 from core.deliveries.models import DeliveryState
-from core.providers import kie_models
+from core.providers import catalogue
+from core.providers.model_inputs import Model
 from pages.components import creating
 from pages.components.quick_tests import QUICK_TESTS
 from tests.pages import seeding
@@ -50,7 +51,7 @@ def test_an_empty_page_offers_both_tests_with_their_prices(
 
 def test_quick_tests_are_good_input() -> None:
     for test in QUICK_TESTS:
-        assert kie_models.validate(test.model, test.input) == dict(test.input)
+        assert catalogue.validate(test.model, test.input) == dict(test.input)
 
 
 @pytest.mark.parametrize("test", QUICK_TESTS, ids=lambda test: test.key)
@@ -100,8 +101,8 @@ def test_the_form_sends_what_it_shows(open_page: OpenPage, connection: Connectio
     assert made == {"prompt": "A blue door in a white wall", "aspect_ratio": "16:9", "resolution": "2K"}
 
 
-@pytest.mark.parametrize("model", kie_models.MODELS, ids=lambda model: model.id)
-def test_every_model_has_its_form(model: kie_models.Model, open_page: OpenPage) -> None:
+@pytest.mark.parametrize("model", catalogue.MODELS, ids=lambda model: model.id)
+def test_every_model_has_its_form(model: Model, open_page: OpenPage) -> None:
     app = open_page(PAGE)
     app.selectbox(key="so-form-model").select(model.id).run()
     assert not failures_of(app)
@@ -126,6 +127,7 @@ def test_the_price_follows_the_fields(open_page: OpenPage) -> None:
         ("flux-2/pro-text-to-image", "ab", None, "Prompt must have 3 to 5000 characters; it has 2."),
         ("flux-2/pro-image-to-image", "A fox", "", "Reference images must be a list of 1 to 8 URLs."),
         ("kling-2.6/image-to-video", "A fox", "ftp://x/y", "First frame must be http or https URLs"),
+        ("fal-ai/kling-video/v2.1/pro/image-to-video", "A fox", "", "First frame must be one URL."),
     ],
 )
 def test_a_fault_stands_at_its_field_and_nothing_is_made(
@@ -135,8 +137,9 @@ def test_a_fault_stands_at_its_field_and_nothing_is_made(
     app.selectbox(key="so-form-model").select(model).run()
     app.text_area(key=f"so-form-{model}-prompt").set_value(prompt)
     if urls is not None:
-        field = next(field for field in kie_models.require(model).fields if field.type == "urls")
-        app.text_area(key=f"so-form-{model}-{field.name}").set_value(urls)
+        field = catalogue.require(model).picture_field
+        assert field is not None
+        widget(app, f"so-form-{model}-{field.name}").set_value(urls)
     app.button(key="so-form-submit").click().run()
     assert said in html_of(app)
     assert "Error id" not in html_of(app)
@@ -165,7 +168,7 @@ def test_a_prompt_that_is_too_long_for_another_model_is_not_cut(open_page: OpenP
 
 def test_the_prompt_counts_up_to_the_models_bound(open_page: OpenPage) -> None:
     app = open_page(PAGE)
-    for model in kie_models.MODELS:
+    for model in catalogue.MODELS:
         app.selectbox(key="so-form-model").select(model.id).run()
         bound = next(field.maximum for field in model.fields if field.name == "prompt")
         assert app.text_area(key=f"so-form-{model.id}-prompt").max_chars == bound
@@ -237,7 +240,7 @@ def test_check_again_is_refused_while_an_attempt_works(open_page: OpenPage, conn
     assert any("Another attempt is working on it now" in caption.value for caption in app.caption)
     app = open_page(PAGE, generation=str(ids["refused"]))
     assert app.button(key="so-check").disabled
-    assert any("has no task at KIE" in caption.value for caption in app.caption)
+    assert any("has no task at its provider" in caption.value for caption in app.caption)
 
 
 def test_check_again_asks_once_and_says_so(open_page: OpenPage, connection: Connection) -> None:

@@ -54,7 +54,7 @@ def deliver(sandbox: Sandbox, storage: LocalStorage) -> Iterator[Callable[[str],
 
 def result(client: KieClient, prompt: str = "a lake", model: str = IMAGE) -> str:
     """The URL of a finished task's first file."""
-    task_id = client.create(model, {**INPUTS[model], "prompt": prompt}, None)
+    task_id = client.create(model, {**INPUTS[model], "prompt": prompt}, None).id
     deadline = time.monotonic() + 10
     while not (record := client.record(task_id)).result_urls:
         assert time.monotonic() < deadline, record

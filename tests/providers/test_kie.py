@@ -19,7 +19,7 @@ CALLBACK = f"https://ops.example.com/api/kie/callback?secret={CALLBACK_SECRET}&g
 
 
 def create(kie: FakeKie) -> str:
-    return kie.client.create("flux-2/pro-text-to-image", INPUT, CALLBACK)
+    return kie.client.create("flux-2/pro-text-to-image", INPUT, CALLBACK).id
 
 
 def test_create_sends_exactly_one_documented_request(kie: FakeKie) -> None:

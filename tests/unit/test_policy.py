@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -27,6 +28,9 @@ class Step:
     decision: policy.Decision
     record: dict[str, Any] | None = None
     row: dict[str, Any] | None = None
+
+
+FRAME = {"provider": "fal", "model": "fal-ai/flux-lora", "frame_for": UUID(int=1)}
 
 
 def attention(says: str) -> Attention:
@@ -272,10 +276,32 @@ def test_what_names_our_callback(url: str | None, ours: bool) -> None:
         pytest.param(None, {"kind": "x", "model": None}, 20 * S, id="nothing known"),
         pytest.param(7.5, {}, 7.5 * S, id="its own median"),
         pytest.param(0.2, {}, 3 * S, id="never sooner than watched"),
+        pytest.param(30.0, FRAME, 3 * S, id="a first frame that another waits for"),
     ],
 )
 def test_the_first_look(own_p50_s: float | None, row: dict[str, Any], after: timedelta) -> None:
     assert policy.first_poll_after(generation(**row), own_p50_s) == after
+
+
+@pytest.mark.parametrize(
+    ("row", "age", "pause"),
+    [
+        pytest.param({}, 40 * S, 10 * S, id="a quarter of its age"),
+        pytest.param(FRAME, 40 * S, 3 * S, id="a first frame"),
+        pytest.param(FRAME, 2 * M, 30 * S, id="a first frame after two minutes"),
+    ],
+)
+def test_how_often_is_looked(row: dict[str, Any], age: timedelta, pause: timedelta) -> None:
+    assert policy.poll_interval(generation(**row), NOW + age) == pause
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"), [("kie", "KIE"), ("KIE", "KIE"), ("fal", "fal"), ("luma", "luma")]
+)
+def test_each_provider_is_called_by_its_name(provider: str, name: str) -> None:
+    found = policy.after_lost_answer(generation(provider=provider), NOW + policy.LOST_ANSWER_WAIT)
+    assert isinstance(found, Attention)
+    assert found.reason.startswith(f"{name}'s answer was lost")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from core.providers import kie_models
+from core.providers import catalogue
 from core.providers.contract import ProviderState, TaskRecord
 from core.trainings import drawings
 from core.trainings.drawing import names
@@ -77,7 +77,7 @@ def test_a_prompt_of_the_longest_description_fits_the_models() -> None:
             given = {"prompt": prompt, **drawings.SIZE} | (
                 {"input_urls": ["https://a.example/1"]} if from_images else {}
             )
-            assert kie_models.validate(model, given)["prompt"] == prompt
+            assert catalogue.validate(model, given)["prompt"] == prompt
 
 
 def test_views_go_on_where_the_last_ones_ended() -> None:

@@ -6,19 +6,23 @@ from typing import Any
 import pytest
 
 from core.errors import InvalidInput
-from core.providers.kie_models import (
+from core.providers.catalogue import (
     MODELS,
     Timing,
     estimate_usd,
     find,
     require,
     timing,
-    usd_of_credits,
     validate,
 )
+from core.providers.kie_models import usd_of_credits
+from core.providers.registry import PROVIDERS
 
 FLUX, FLUX_IMAGES = "flux-2/pro-text-to-image", "flux-2/pro-image-to-image"
 KLING, KLING_IMAGE = "kling-2.6/text-to-video", "kling-2.6/image-to-video"
+KLING_PRO = "fal-ai/kling-video/v2.1/pro/image-to-video"
+KLING_STANDARD = "fal-ai/kling-video/v2.1/standard/image-to-video"
+FLUX_LORA = "fal-ai/flux-lora"
 URL = "https://cdn.example.com/a.jpg"
 
 
@@ -42,6 +46,9 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     (FLUX_IMAGES, {"prompt": "abc", "input_urls": [URL] * 8}),
     (KLING, {"prompt": "x" * 1000, "duration": 10, "sound": True}),
     (KLING_IMAGE, {"prompt": "x", "image_urls": ["http://127.0.0.1:9000/a.png"]}),
+    (KLING_PRO, {"prompt": "x" * 2500, "image_url": URL, "duration": 10}),
+    (FLUX_LORA, {"prompt": "x", "image_size": "square_hd", "seed": 2**31 - 1}),
+    (FLUX_LORA, {"prompt": "x", "seed": 0}),
 ]
 
 
@@ -51,6 +58,16 @@ def test_accepted(model: str, given: dict[str, Any]) -> None:
 
 
 REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
+    (KLING_PRO, {"prompt": "x"}, "image_url", "must be one URL"),
+    (KLING_PRO, {"prompt": "x", "image_url": ""}, "image_url", "must be one URL"),
+    (KLING_PRO, {"prompt": "x", "image_url": [URL]}, "image_url", "http or https"),
+    (KLING_PRO, {"prompt": "x", "image_url": "ftp://x/a.jpg"}, "image_url", "http or https"),
+    (KLING_PRO, {"prompt": "x" * 2501, "image_url": URL}, "prompt", "it has 2501"),
+    (FLUX_LORA, {"prompt": "x", "seed": -1}, "seed", "whole number from 0 to 2,147,483,647"),
+    (FLUX_LORA, {"prompt": "x", "seed": 2**31}, "seed", "whole number"),
+    (FLUX_LORA, {"prompt": "x", "seed": True}, "seed", "whole number"),
+    (FLUX_LORA, {"prompt": "x", "seed": 1.5}, "seed", "whole number"),
+    (FLUX_LORA, {"prompt": "x", "loras": []}, "loras", "has no input"),
     (FLUX, {}, "prompt", "must be a text"),
     (FLUX, {"prompt": "ab"}, "prompt", "3 to 5000 characters; it has 2"),
     (FLUX, {"prompt": " ab "}, "prompt", "it has 2"),
@@ -136,10 +153,59 @@ def test_timing_also_for_models_that_are_not_ours(model: str, kind: str | None, 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
 def test_every_row_is_whole(model: Any) -> None:
-    assert model.price_source.startswith("second-hand")
+    assert "$" in model.price_source
+    assert model.provider in PROVIDERS
     assert model.stuck_minutes * 60 > model.p50_seconds
     for field in model.fields:
         assert bool(field.choices) == (field.type == "choice")
-        assert (field.maximum > 0) == (field.type in {"text", "urls"})
+        assert (field.maximum > 0) == (field.type in {"text", "urls", "number"})
         assert field.default is None or not field.required
         assert field.type != "choice" or field.default in field.choices
+
+
+@pytest.mark.parametrize(
+    ("alias", "model"),
+    [
+        ("kling-2.1", KLING_PRO),
+        ("kling-2.1-pro", KLING_PRO),
+        ("kling-2.1-standard", KLING_STANDARD),
+        ("flux-lora", FLUX_LORA),
+        ("kling-2.6", KLING),
+        ("flux-2-pro", FLUX),
+    ],
+)
+def test_aliases_are_resolved_in_the_table(alias: str, model: str) -> None:
+    assert require(alias).id == model
+
+
+@pytest.mark.parametrize("unknown", ["kling-2.5", "Kling 2.5", "kling-2.5/text-to-video", ""])
+def test_a_kling_that_no_table_knows_is_an_error_that_names_those_that_exist(unknown: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        require(unknown)
+    assert refused.value.field == "model"
+    assert all(model.id in refused.value.message for model in MODELS)
+
+
+def test_no_name_means_two_models() -> None:
+    names = [name for model in MODELS for name in (model.id, *model.aliases)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "usd"),
+    [
+        (KLING_PRO, {"duration": "5"}, "0.49"),
+        (KLING_PRO, {"duration": "10"}, "0.98"),
+        (KLING_STANDARD, {"duration": "5"}, "0.28"),
+        (KLING_STANDARD, {"duration": "10"}, "0.56"),
+    ],
+)
+def test_klings_price_at_fal(model: str, given: dict[str, Any], usd: str) -> None:
+    assert estimate_usd(model, {"prompt": "x", "image_url": URL, **given}) == Decimal(usd)
+
+
+@pytest.mark.parametrize(
+    ("size", "usd"), [("square", "0.035"), ("landscape_4_3", "0.035"), ("square_hd", "0.07")]
+)
+def test_flux_with_a_lora_is_paid_by_the_started_megapixel(size: str, usd: str) -> None:
+    assert estimate_usd(FLUX_LORA, {"prompt": "x", "image_size": size}) == Decimal(usd)

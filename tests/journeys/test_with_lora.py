@@ -1,0 +1,260 @@
+"""Generations with a LoRA, over HTTP from the row to the file: directly, by a first frame, by references."""
+
+import json
+import uuid
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from core import access
+from core.access import Actor, Role
+from core.deliveries import frames, sending, service, tools, views
+from core.deliveries.models import Generation
+from core.errors import Conflict, InvalidInput, NotFound
+from tests.journeys import loras
+from tests.journeys.world import World, until
+
+KLING, KLING_IMAGE = "kling-2.6/text-to-video", "kling-2.6/image-to-video"
+KLING_21 = "fal-ai/kling-video/v2.1/standard/image-to-video"
+FLUX, FLUX_IMAGES = "flux-2/pro-text-to-image", "flux-2/pro-image-to-image"
+FLUX_LORA = "fal-ai/flux-lora"
+ACTOR = access.job("test")
+PROMPT = "ada_v1 walks through a city at dusk"
+REFERENCES = ("https://cdn.example.com/1.jpg", "https://cdn.example.com/2.jpg")
+
+
+def begin(lora_id: UUID, model: str, prompt: str = PROMPT, actor: Actor = ACTOR, **more: Any) -> Generation:
+    key = more.pop("request_key", uuid.uuid4().hex)
+    wanted = service.NewGeneration(model, {"prompt": prompt, **more}, request_key=key, lora_id=lora_id)
+    return service.create(actor, wanted, tools.current())
+
+
+def at_fal(world: World, generation: UUID | None) -> list[Any]:
+    """What fal has accepted, and so been paid for, of this generation."""
+    return [one for one in world.sandbox.get("trainings")["trainings"] if one["run"] == str(generation)]
+
+
+def sent_to_kie(world: World, row: Generation) -> Any:
+    """The input that KIE was sent for it."""
+    return json.loads(world.sandbox.get(f"tasks/{row.task_id}")["record"]["param"])["input"]
+
+
+def costs(world: World, *generations: UUID | None) -> list[tuple[str, str]]:
+    rows = world.sql(
+        "SELECT provider, amount_usd::text FROM job_costs WHERE generation_id = ANY(%s::uuid[])"
+        " ORDER BY occurred_at",
+        [str(one) for one in generations],
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("model", "sent", "more", "size", "usd"),
+    [
+        (KLING, KLING_IMAGE, {"aspect_ratio": "9:16"}, "portrait_16_9", ("kie", "0.2750")),
+        (KLING_IMAGE, KLING_IMAGE, {}, "landscape_16_9", ("kie", "0.2750")),
+        (FLUX, FLUX_IMAGES, {"aspect_ratio": "4:3"}, "landscape_4_3", ("kie", "0.0250")),
+    ],
+)
+def test_a_first_frame_is_made_and_handed_over(
+    world: World, model: str, sent: str, more: dict[str, Any], size: str, usd: tuple[str, str]
+) -> None:
+    ada = loras.completed(world)
+    made = begin(ada, model, **more)
+    assert (made.model, made.lora_id, made.lora_way, made.waits_for_frame) == (sent, ada, "first_frame", True)
+    row = world.settle(str(made.id), {"delivered"})
+    frame = world.row(str(made.frame_id))
+    assert (frame.model, frame.frame_for, frame.delivery_state) == (FLUX_LORA, made.id, "delivered")
+    assert frame.input == {"prompt": PROMPT, "image_size": size}
+    field = "image_urls" if "kling" in sent else "input_urls"
+    assert row.input[field] == [tools.current().absolute(frame.asset_url or "")]
+    assert sent_to_kie(world, row)[field] == row.input[field]
+    assert len(at_fal(world, frame.id)) == 1
+    assert world.paid(str(made.id)) == 1
+    assert costs(world, frame.id, row.id) == [("fal", "0.0350"), usd]
+    assert loras.uses(world, ada) == (1, [(str(made.id), "first_frame")])
+    assert world.events(str(made.id))[:3] == ["created", "frame_ready", "submitted"]
+
+
+def test_a_film_at_fal_starts_from_the_frame_too(world: World) -> None:
+    ada = loras.completed(world)
+    made = begin(ada, KLING_21)
+    row = world.settle(str(made.id), {"delivered"})
+    frame = world.row(str(made.frame_id))
+    assert row.input["image_url"] == tools.current().absolute(frame.asset_url or "")
+    assert (len(at_fal(world, frame.id)), len(at_fal(world, row.id))) == (1, 1)
+    assert costs(world, frame.id, row.id) == [("fal", "0.0350"), ("fal", "0.2800")]
+
+
+def test_a_model_that_takes_weights_gets_them_by_a_link_that_no_row_keeps(world: World) -> None:
+    ada = loras.completed(world)
+    made = begin(ada, FLUX_LORA, seed=7)
+    row = world.settle(str(made.id), {"delivered"})
+    assert (row.frame_id, row.lora_way) == (None, "direct")
+    assert row.input == {"prompt": PROMPT, "image_size": "landscape_4_3", "seed": 7}
+    [one] = at_fal(world, made.id)
+    assert one["stage"] == "succeeded"
+    assert loras.uses(world, ada) == (1, [(str(made.id), "direct")])
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "sent"),
+    [
+        (FLUX, "input_urls", list(REFERENCES)),
+        (FLUX_IMAGES, "input_urls", list(REFERENCES)),
+        (KLING, "image_urls", [REFERENCES[0]]),
+    ],
+)
+def test_while_it_is_trained_its_references_are_used(
+    world: World, model: str, field: str, sent: list[str]
+) -> None:
+    ada = loras.training(world, REFERENCES)
+    made = begin(ada, model)
+    row = world.settle(str(made.id), {"delivered"})
+    assert (row.frame_id, row.lora_way) == (None, "references")
+    assert sent_to_kie(world, row)[field] == sent
+    assert field not in row.input
+    assert loras.uses(world, ada) == (1, [(str(made.id), "references")])
+    assert views.to_make_with_lora(ACTOR, tools.current().clock()) == []
+
+
+def test_when_it_is_completed_the_generation_is_offered_again_once(world: World) -> None:
+    ada = loras.training(world, REFERENCES)
+    made = begin(ada, KLING)
+    world.settle(str(made.id), {"delivered"})
+    loras.finish(world, ada)
+    assert [one.id for one in views.to_make_with_lora(ACTOR, tools.current().clock())] == [made.id]
+    again = [service.make_with_lora(ACTOR, made.id, tools.current()) for _ in range(2)]
+    assert again[0].id == again[1].id != made.id
+    assert again[0].lora_way == "first_frame"
+    assert views.to_make_with_lora(ACTOR, tools.current().clock()) == []
+    world.settle(str(again[0].id), {"delivered"})
+    assert loras.uses(world, ada)[0] == 2
+
+
+def test_the_frames_failure_fails_the_generation_before_anything_else_is_paid(world: World) -> None:
+    ada = loras.completed(world)
+    made = begin(ada, KLING, f"{PROMPT} [[fault:validation_image_fails]]")
+    row = world.settle(str(made.id), {"failed"})
+    assert row.failure_code == frames.FRAME_FAILED
+    assert row.failure_message is not None
+    assert row.failure_message.startswith("Its first frame could not be made: ")
+    assert (world.paid(str(made.id)), costs(world, made.id, made.frame_id)) == (0, [])
+    assert world.events(str(made.id))[-1] == "frame_failed"
+
+
+def test_nothing_is_sent_before_the_frame_is_there(world: World) -> None:
+    ada = loras.completed(world)
+    made = begin(ada, KLING)
+    after = sending.submit(made.id, tools.current())
+    assert after is not None
+    assert (after.delivery_state, world.calls("create")) == ("intent", [])
+    world.due(str(made.id))
+    assert world.advance(str(made.id)).delivery_state == "intent"
+    assert world.row(str(made.id)).next_attempt_at is not None
+    world.settle(str(made.id), {"delivered"})
+    assert world.paid(str(made.id)) == 1
+
+
+def test_a_frame_whose_worker_died_before_it_woke_anybody_is_found(world: World) -> None:
+    ada = loras.completed(world)
+    made = begin(ada, KLING)
+    world.sql("DELETE FROM procrastinate_jobs")
+    world.settle(str(made.frame_id), {"delivered"})
+    world.sql("DELETE FROM procrastinate_jobs")
+    assert world.row(str(made.id)).delivery_state in {"intent", "awaiting_provider"}
+    world.settle(str(made.id), {"delivered"})
+    assert world.paid(str(made.id)) == 1
+
+
+def test_a_double_click_makes_one_frame_and_one_generation(world: World) -> None:
+    ada = loras.completed(world)
+    first = begin(ada, KLING, request_key="the-same-nonce")
+    assert begin(ada, KLING, request_key="the-same-nonce").id == first.id
+    world.settle(str(first.id), {"delivered"})
+    assert begin(ada, KLING, request_key="the-same-nonce").id == first.id
+    with pytest.raises(Conflict):
+        begin(loras.completed(world), KLING, request_key="the-same-nonce")
+    assert (len(at_fal(world, first.frame_id)), world.paid(str(first.id))) == (1, 1)
+    assert loras.uses(world, ada)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"hidden_at": "2026-01-01"}, "is hidden"),
+        ({"archived_at": "2026-01-01"}, "is archived"),
+        ({"training_status": "failed"}, "failed, so it cannot be used"),
+        ({"base_model": "SDXL"}, "was trained for SDXL"),
+    ],
+)
+def test_a_lora_that_cannot_be_used(world: World, columns: dict[str, object], said: str) -> None:
+    ada = loras.completed(world, **columns)
+    with pytest.raises(Conflict, match=said):
+        begin(ada, KLING)
+    assert world.sql("SELECT count(*) FROM generations")[0][0] == 0
+    assert loras.uses(world, ada) == (0, [])
+
+
+def test_a_private_lora_is_nobody_elses(world: World) -> None:
+    ada = loras.completed(world, is_private=True, creator_key="staff:ada")
+    stranger = Actor("person", "eve", "Eve", frozenset({Role.PRODUCT}), "page")
+    with pytest.raises(NotFound):
+        begin(ada, KLING, actor=stranger)
+    owner = Actor("person", "ada", "Ada", frozenset({Role.PRODUCT}), "page")
+    assert begin(ada, KLING, actor=owner).lora_id == ada
+
+
+def test_weights_are_waited_for_where_pictures_are_of_no_use(world: World) -> None:
+    ada = loras.training(world, REFERENCES)
+    with pytest.raises(Conflict, match="needs its finished weights"):
+        begin(ada, FLUX_LORA)
+    nameless = loras.training(world)
+    with pytest.raises(Conflict, match="has no reference images"):
+        begin(nameless, KLING)
+
+
+def test_a_first_frame_of_ones_own_beside_a_lora_is_refused_at_its_field(world: World) -> None:
+    ada = loras.completed(world)
+    with pytest.raises(InvalidInput) as refused:
+        begin(ada, KLING_IMAGE, image_urls=[REFERENCES[0]])
+    assert refused.value.field == "image_urls"
+
+
+def test_ones_own_pictures_stand_behind_the_frame(world: World) -> None:
+    ada = loras.completed(world)
+    made = begin(ada, FLUX_IMAGES, input_urls=list(REFERENCES))
+    row = world.settle(str(made.id), {"delivered"})
+    frame = world.row(str(made.frame_id))
+    assert row.input["input_urls"] == [tools.current().absolute(frame.asset_url or ""), *REFERENCES]
+
+
+def test_without_fals_key_no_frame_can_be_made(world: World) -> None:
+    ada = loras.completed(world)
+    kie_alone = replace(tools.current(), providers={"kie": tools.current().providers["kie"]})
+    wanted = service.NewGeneration(KLING, {"prompt": PROMPT}, request_key=uuid.uuid4().hex, lora_id=ada)
+    with pytest.raises(Conflict, match="Set FAL_KEY"):
+        service.create(ACTOR, wanted, kie_alone)
+    assert loras.uses(world, ada) == (0, [])
+
+
+def test_frames_stand_in_no_gallery_and_their_times_are_known(world: World) -> None:
+    ada = loras.completed(world)
+    made = begin(ada, KLING)
+    world.settle(str(made.id), {"delivered"})
+    assert [one.id for one in views.recent(ACTOR, tests_only=True).generations] == [made.id]
+    found = views.frame_times(ACTOR)
+    assert found.samples == 1
+    assert found.p50_s is not None
+    assert found.ours_p50_s is not None
+    assert 0 <= found.ours_p50_s <= found.p50_s
+
+
+def test_the_lost_answer_of_a_frame_is_never_paid_twice(world: World) -> None:
+    ada = loras.completed(world)
+    made = begin(ada, KLING, f"{PROMPT} [[fault:trainer_answer_lost@fal_submit]]")
+    until(lambda: world.step(str(made.frame_id)).task_id is not None)
+    world.settle(str(made.id), {"delivered"})
+    assert (len(at_fal(world, made.frame_id)), world.paid(str(made.id))) == (1, 1)
