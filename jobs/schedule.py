@@ -45,7 +45,7 @@ JOBS: dict[str, Scheduled] = {
     for job in (
         Scheduled("poll", timedelta(seconds=1), poll.run, queue="polls"),
         Scheduled("sweep", timedelta(seconds=5), sweep.run),
-        Scheduled("follow_trainings", timedelta(seconds=5), follow_trainings.run, queue="polls"),
+        Scheduled("follow_trainings", timedelta(seconds=5), follow_trainings.run, queue="follows"),
         # Files come with it: it must not stand in the way of the polls.
         Scheduled("draw_training_images", timedelta(seconds=5), draw_training_images.run, queue="trainings"),
         Scheduled("rollups", timedelta(seconds=10), rollups.run),

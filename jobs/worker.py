@@ -20,10 +20,12 @@ from core.work import runs
 from jobs import clock, deliver, rehearse, train
 from jobs.schedule import JOBS, Scheduled
 
-# How many jobs of each queue run at once. Deliveries mostly wait for the network; housekeeping has
-# places of its own, so that slow files never hold up the polls, nor a slow provider the rest; a step of
-# a training moves files of up to two gigabytes; what takes minutes has one.
-PLACES = {"deliveries": 16, "polls": 3, "housekeeping": 2, "trainings": 4, "messages": 1, "long": 1}
+# How many jobs of each queue run at once. Deliveries mostly wait for the network; polls, looks at trainings
+# and housekeeping have places of their own, so that slow files never hold up the polls, nor a slow provider
+# the rest; a step of a training moves files of up to two gigabytes; what takes minutes has one.
+PLACES = {
+    "deliveries": 16, "polls": 3, "follows": 2, "housekeeping": 2, "trainings": 4, "messages": 1, "long": 1
+}  # fmt: skip
 # A worker that has been silent for this long is dead and its jobs are begun anew.
 STALLED_AFTER_S = 30
 # How long the jobs in hand may go on after SIGTERM, and the pause before work begins again when the

@@ -22,8 +22,8 @@ from core.trainings.models import Run, RunState, Stage, Trouble
 from core.trainings.repository import SQL, find, to_run
 from core.trainings.tools import Tools
 
-POLL_CHUNK = 20
-_THREADS = 8
+# As many as are asked about at once: a row that waited for its turn would lose its lease meanwhile.
+POLL_CHUNK = 8
 # A poll goes on while there is more to read, but stays a short job.
 POLL_FOR = timedelta(seconds=10)
 
@@ -89,7 +89,7 @@ def poll_due(tools: Tools, limit: int = POLL_CHUNK) -> int:
     Rows are leased and committed first, then asked for concurrently.
     """
     until, read = tools.clock() + POLL_FOR, 0
-    with ThreadPoolExecutor(max_workers=_THREADS) as pool:
+    with ThreadPoolExecutor(max_workers=limit) as pool:
         while True:
             chunk = _poll_chunk(pool, tools, limit)
             read += chunk
@@ -105,13 +105,19 @@ def _poll_chunk(pool: ThreadPoolExecutor, tools: Tools, limit: int) -> int:
     for run, row in zip(runs, rows, strict=True):
         if row["taken_over"]:
             moving.note_taken_over(run, tools)
-    polls = [pool.submit(_advance_leased, run, tools) for run in runs]
+    polls = [pool.submit(_look, run, tools) for run in runs]
     faults = [fault for poll in polls if (fault := poll.exception()) is not None]
     for fault in faults:
         _log.error("training.poll_crashed", exc_info=fault)
     if faults:
         raise faults[0]
     return len(rows)
+
+
+def _look(run: Run, tools: Tools) -> None:
+    """A provider may take longer for its answer than a lease lasts."""
+    with moving.kept(run, tools):
+        _advance_leased(run, tools)
 
 
 def sweep(tools: Tools, limit: int = 200) -> int:

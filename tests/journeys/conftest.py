@@ -14,7 +14,9 @@ from starlette.applications import Starlette
 
 from core import settings
 from core.deliveries import tools
+from core.trainings import pushing
 from core.trainings import tools as training_tools
+from core.trainings.tools import WEIGHTS
 from core.web import files, lora_models
 from core.web.routes import ROUTES
 from jobs.__main__ import main
@@ -145,7 +147,10 @@ def trainings(world: World) -> Trainings:
     """The same product without a training but the LoRAs of earlier tests, which nothing can delete."""
     world.sandbox.put("settings", training_seconds=0.3, lora_image_seconds=0.1)
     world.sql("UPDATE lora_models SET name = id::text, creator_key = NULL, training_status = 'failed'")
-    return Trainings(world)
+    found = Trainings(world)
+    for info in found.tools.storage.find(WEIGHTS, pushing.INCOMING):
+        found.tools.storage.delete(WEIGHTS, info.path)
+    return found
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """A process that dies at any of its calls to the outside: the run goes on there, and pays nothing twice."""
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
 import pytest
 
-from core.trainings import following
+from core.trainings import following, moving, policy
 from core.trainings.models import RunState
 from tests.journeys.crashing import Fuse, Killed, fused_trainings
 from tests.journeys.training_world import Trainings
@@ -73,3 +75,24 @@ def test_a_run_that_dies_with_its_request_unsent_waits_and_is_never_sent_again(t
     assert trainings.step(made.id).state == "needs_attention"
     assert trainings.world.calls("fal_submit") == []
     assert trainings.reserved() == Decimal("2.1050")
+
+
+def test_a_look_that_outlasts_a_lease_is_not_taken_for_a_lost_worker(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "LEASE", timedelta(seconds=1))
+    monkeypatch.setattr(moving, "RENEW_EVERY", timedelta(seconds=0.2))
+    trainings.world.sandbox.put("settings", training_seconds=60)
+    made = trainings.launch()
+    trainings.at(made.id, "training")
+    trainings.step(made.id)
+    trainings.world.sandbox.put("faults", trainer_late={"at": ["fal_read"], "value": 2.5})
+    trainings.due(made.id)
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(trainings.sweep)
+        until(lambda: trainings.run(made.id).lease_token)
+        while not looking.done():
+            assert trainings.sweep() == 0
+        assert looking.result() == 1
+    assert "taken_up" not in trainings.events(made.id)
+    assert trainings.run(made.id).lease_token is None

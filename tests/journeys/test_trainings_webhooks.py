@@ -116,7 +116,6 @@ def over(trainings: Trainings, made: Any, interval: str) -> None:
 
 
 def test_zips_go_after_a_day_and_pictures_after_a_month(trainings: Trainings) -> None:
-    trainings.clean()  # what pods of earlier tests pushed
     made = trainings.completed()
     assert trainings.clean() == 0
     trainings.world.sql("UPDATE lora_training_jobs SET zip_built_at = now() - interval '25 hours'")

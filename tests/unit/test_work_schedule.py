@@ -6,6 +6,7 @@ import pytest
 
 from core.work import runs
 from core.work.limiter import HORIZON_S, Limit, Places, Priority, reserve
+from jobs import worker
 from jobs.schedule import JOBS, Scheduled, slot_of
 
 NOON = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -38,6 +39,15 @@ def test_the_slot_of_a_moment(every: timedelta, now: datetime, slot: datetime) -
 def test_jobs_are_known_by_their_own_names_and_come_round() -> None:
     assert all(name == scheduled.name for name, scheduled in JOBS.items())
     assert all(timedelta(seconds=1) <= scheduled.every <= timedelta(days=1) for scheduled in JOBS.values())
+
+
+def test_every_queue_has_places_and_the_polls_share_theirs_with_nobody() -> None:
+    queues = {job.queue for job in JOBS.values()} | {"deliveries", "trainings"}
+    assert queues == set(worker.PLACES)
+    assert [job.name for job in JOBS.values() if job.queue == JOBS["poll"].queue] == ["poll"]
+    assert [job.name for job in JOBS.values() if job.queue == JOBS["follow_trainings"].queue] == [
+        "follow_trainings"
+    ]
 
 
 def test_a_process_may_miss_a_few_beats_before_it_counts_as_dead() -> None:
