@@ -23,7 +23,7 @@ _TOLD = "so-dataset-told"
 _FAILED = "so-dataset-failed"
 _ADDRESSES = "so-dataset-addresses"
 WAITS = Look("To approve", "rate_review", "attention", "Generated: approve it, or throw it away.")
-GENERATED = Look("Generated", "auto_awesome", "waiting", "A model has drawn it, and a person approved it.")
+GENERATED = Look("Generated", "auto_awesome", "waiting", "A model has drawn it for this training.")
 GUIDE = (
     (
         "counter_6",
