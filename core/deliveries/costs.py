@@ -60,7 +60,7 @@ def _by_table(generation: Generation) -> tuple[Decimal, str, str | None]:
     except InvalidInput:
         # The table has changed since it was sent; a paid result is not held up by its price.
         _log.exception("delivery.no_price", generation_id=str(generation.id), model=generation.model)
-    price, dearest = catalogue.family_usd(model, generation.kind)
     named, provider = model[:80] or "a model without a name", generation.provider.lower()
+    price, dearest = catalogue.family_usd(model, generation.kind, provider)
     note = f"No price for {named} at {provider}: that of {dearest}, the highest of its family, is taken."
     return price, kie_models.PRICE_VERSION, note

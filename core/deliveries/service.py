@@ -264,7 +264,7 @@ def receive_callback(callback: Callback, tools: Tools) -> Received:
             body_sha256=callback.body_sha256,
             body=json.dumps(body),
             detail=json.dumps(
-                {"says": callback.says[:40], "task_id": callback.task_id, "signed": callback.signed}
+                {"says": mask(callback.says[:40]), "task_id": callback.task_id, "signed": callback.signed}
             ),
             signed=callback.signed,
             says_success=callback.says_success,

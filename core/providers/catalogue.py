@@ -62,13 +62,14 @@ def validate(model: str, model_input: Mapping[str, Any]) -> dict[str, Any]:
     return model_inputs.validate(require(model), model_input)
 
 
-def family_usd(model: str, kind: str | None) -> tuple[Decimal, str]:
+def family_usd(model: str, kind: str | None, provider: str) -> tuple[Decimal, str]:
     """The dearest generation of a model's family, and whose it is: for one whose own price is not known.
 
-    A family are the models whose names begin alike, else those of the same kind.
+    A family are the provider's models whose names begin alike, else those of the same kind.
     """
-    family = [one for one in MODELS if _stem(one.id) == _stem(model)]
-    family = family or [one for one in MODELS if one.kind == kind] or list(MODELS)
+    there = [one for one in MODELS if one.provider == provider] or list(MODELS)
+    family = [one for one in there if _stem(one.id) == _stem(model)]
+    family = family or [one for one in there if one.kind == kind] or there
     return max((_dearest(one), one.label) for one in family)
 
 

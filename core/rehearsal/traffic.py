@@ -92,6 +92,11 @@ def _make_one(connection: Connection, now: datetime) -> UUID:
         request_key=f"rehearsal:{new}",
         next_attempt_at=now,
         now=now,
+        lora_id=None,
+        lora_way=None,
+        frame_id=None,
+        frame_for=None,
+        frame_size=None,
     )
     add_event(connection, new, now, Event(EventKind.CREATED, detail={"by": "live traffic"}))
     enqueue_delivery(connection, new, queue.NORMAL)

@@ -197,13 +197,11 @@ def _train(actor: Actor) -> None:
     ).strip()
     refused = _name_warning(actor, name) if name else True
     st.html(f'<div class="so-quiet so-small">{escape(HELP)} {escape(_used(actor))}</div>')
-    st.page_link(
-        "launch_training.py",
-        label="Choose its images and launch it",
-        icon=":material/rocket_launch:",
-        query_params={"name": name} if name and not refused else {},
-        disabled=refused,
-    )
+    label, icon = "Choose its images and launch it", ":material/rocket_launch:"
+    if refused:
+        st.button(label, icon=icon, disabled=True)
+    else:
+        st.page_link("launch_training.py", label=label, icon=icon, query_params={"name": name})
 
 
 def _name_warning(actor: Actor, name: str) -> bool:

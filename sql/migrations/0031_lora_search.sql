@@ -71,6 +71,8 @@ BEGIN
           WHERE text LIKE '%' || replace(replace(replace(part, '\', '\\'), '%', '\%'), '_', '\_') || '%'
           LIMIT most) e;
     IF coalesce(cardinality(found), 0) < most THEN
+        -- Two letters that changed places cost a word of ten half of its likeness.
+        PERFORM set_config('pg_trgm.word_similarity_threshold', '0.4', true);
         EXECUTE format('SELECT array_agg(e.lora_model_id) FROM (SELECT lora_model_id FROM public.lora_library'
                        ' WHERE name_key OPERATOR(%1$I.%%>) $1 LIMIT $2) e', place)
         INTO alike USING left(part, 100), most;

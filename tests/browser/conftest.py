@@ -53,9 +53,12 @@ class Product:
             return connection.execute(sql).fetchall()
 
     def empty(self) -> None:
-        """As on the first day."""
+        """As on the first day: nothing waits for a person, and the month's quota is whole; LoRAs stay."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             connection.execute("TRUNCATE generations, delivery_events, stored_files")
+            connection.execute("UPDATE lora_models SET counted_at = now() - interval '2 months'")
+            connection.execute("UPDATE lora_training_jobs SET state = 'cancelled' WHERE state <> 'completed'")
+            connection.execute("DELETE FROM alerts")
 
     def finish(self) -> None:
         """Have the sandbox finish the only generation's task."""

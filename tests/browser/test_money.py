@@ -80,7 +80,7 @@ def test_at_200_a_launch_is_refused_until_operations_override(open_tab: OpenTab,
     draft(tab, "Fay", 4)
     refusal = tab.page.get_by_text("of the trainings budget, and $1.00 is left").first
     expect(refusal).to_be_visible(timeout=PATIENCE_S * 1000)
-    expect(tab.button("Launch for $2.105")).to_be_disabled()
+    expect(tab.button("Launch for $2.11")).to_be_disabled()
     tab.open("/budget")
     assert tab.evaluate(LOW_CONTRAST) == []
     tab.button("Override").click()

@@ -1,6 +1,7 @@
 """Real Postgres servers and databases for the tests of this folder."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -76,3 +77,10 @@ def connection(cluster: Cluster, migrated_template: str) -> Iterator[psycopg.Con
     with psycopg.connect(cluster.url(migrated_template)) as connection:
         yield connection
         connection.rollback()
+
+
+@pytest.fixture
+def writer(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of another system, to the database that this process uses."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection

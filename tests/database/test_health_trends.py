@@ -9,9 +9,7 @@ import pytest
 
 from core.deliveries import health, moments, rollups, windows
 from core.deliveries.windows import Filter
-from tests.database.test_health import BEGINS, NOW, VIEWER, count_everything, insert, writer
-
-__all__ = ["writer"]
+from tests.database.begun import BEGINS, NOW, VIEWER, count_everything, insert
 
 
 @pytest.mark.parametrize("counted", [True, False])

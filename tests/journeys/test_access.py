@@ -175,6 +175,7 @@ def test_the_api_describes_itself(world: World) -> None:
         "/kie/sync",
         "/debug/kie",
         "/deliveries.csv",
+        "/ledger.csv",
         "/storage.csv",
         "/image-proxy",
         "/fal/webhook",

@@ -263,6 +263,7 @@ def test_the_document_promises_nothing_that_is_not_so(world: World) -> None:
         "/kie/images/callback": [None],
         "/health": [[{}, *either]],
         "/deliveries.csv": [[{}, *either]],
+        "/ledger.csv": [[{}, *either]],
         "/storage.csv": [[{}, *either]],
         "/image-proxy": [either],
         "/fal/webhook": [None],
