@@ -63,14 +63,14 @@ def head_html(position: Position) -> str:
     if not position.has_limit:
         rest = "no limit is set for it"
     elif position.left_usd < 0:
-        rest = f"{cents_of(-position.left_usd)} over {formats.money(position.limit_usd)}"
+        rest = f"{formats.total(-position.left_usd)} over {formats.money(position.limit_usd)}"
     else:
-        rest = f"{cents_of(position.left_usd)} left of {formats.money(position.limit_usd)}"
+        rest = f"{formats.total(position.left_usd)} left of {formats.money(position.limit_usd)}"
     more = f", {formats.money(position.override_usd)} of it by override" if position.override_usd else ""
     return (
         f'<div class="so-row so-{tone_of(position)}"><span class="so-budget-icon">{icon_html(icon)}</span>'
-        f'<span class="so-big">{cents_of(position.settled_usd)}</span>'
-        f'<span class="so-quiet">settled · <b>{cents_of(position.reserved_usd)}</b> reserved ·'
+        f'<span class="so-big">{formats.total(position.settled_usd)}</span>'
+        f'<span class="so-quiet">settled · <b>{formats.total(position.reserved_usd)}</b> reserved ·'
         f" {escape(rest)}{escape(more)}</span></div>"
     )
 
@@ -112,11 +112,6 @@ def _crossing_html(position: Position, mark: Decimal, on: date | None, earliest:
     if earliest is not None:
         return f"{said} is likely not crossed, on {day_name(earliest)} at the earliest."
     return f"{said} is not crossed this month."
-
-
-def cents_of(usd: Decimal) -> str:
-    """An amount that was computed, in whole cents."""
-    return formats.money(_cents(usd))
 
 
 def _cents(usd: Decimal) -> Decimal:

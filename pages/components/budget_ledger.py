@@ -11,7 +11,7 @@ from core.budget import ledger, service
 from core.budget.ledger import Counted, Filter, Page
 from core.budget.models import Kind, Line
 from core.web import export
-from pages.components import errors, formats, keyset_table, look, times
+from pages.components import chips, errors, formats, keyset_table, look, times
 from pages.components.actor import current_actor
 from pages.components.budget_parts import SCOPE_NAMES, STAGES, go, provider_name
 from pages.components.health_filters import model_name
@@ -106,26 +106,14 @@ def _kinds(wanted: Filter) -> None:
 
 def _chips(wanted: Filter) -> None:
     """What narrows the lines, each to be taken away."""
-    chips = {
+    named = {
         "provider": provider_name(wanted.provider) if wanted.provider is not None else None,
         "stage": STAGES.get(wanted.stage, wanted.stage) if wanted.stage is not None else None,
         "model": model_name(wanted.model) if wanted.model is not None else None,
         "user": f"person …{str(wanted.user)[-8:]}" if wanted.user else None,
         "run": f"run …{str(wanted.run)[-8:]}" if wanted.run else None,
     }
-    if not any(chips.values()):
-        return
-    with st.container(horizontal=True, gap="small"):
-        for name, words in chips.items():
-            if words:
-                st.button(
-                    formats.in_label(words),
-                    icon=":material/close:",
-                    key=f"ledger-chip-{name}",
-                    help="Take this away",
-                    on_click=go,
-                    args=(wanted.but(**{name: None}),),
-                )
+    chips.show("ledger", named, wanted, go)
 
 
 def _row(line: Line, zone: tzinfo) -> Row:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.access import Actor
 from core.budget import views
-from pages.components import budget_bar
+from pages.components import budget_bar, formats
 
 
 def show(actor: Actor, now: datetime) -> None:
@@ -15,7 +15,7 @@ def show(actor: Actor, now: datetime) -> None:
     if found is not None and found.limit_on is not None and position.has_limit:
         going = f"likely crosses it on {budget_bar.day_name(found.limit_on)}"
     elif found is not None:
-        going = f"{position.month:%B} will come to about {budget_bar.cents_of(found.likely_usd)}"
+        going = f"{position.month:%B} will come to about {formats.total(found.likely_usd)}"
     else:
         going = "too early for a forecast"
     head = (

@@ -12,7 +12,6 @@ from core.budget.models import TRAININGS
 from core.budget.views import Board, Credits, Part
 from core.trainings.spending import Creator, Quota, Worth
 from pages.components import formats, look
-from pages.components.budget_bar import cents_of
 from pages.components.health_filters import model_name
 from pages.components.training_words import trainer
 
@@ -22,7 +21,7 @@ SCOPE_NAMES = {
     "everything": "Everything",
     "other": "Other systems",
 }
-STAGES = {"training": "Training", "validation": "Test pictures", "generate": "Generation", "": "No stage"}
+STAGES = {"training": "Training", "validation": "Test images", "generate": "Generation", "": "No stage"}
 _PROVIDERS = {"kie": "KIE", "": "No provider"}
 SHOWN = 6
 
@@ -56,12 +55,12 @@ def worth(found: Worth, quotas: Sequence[Quota]) -> None:
     numbers = (
         (
             "A completed LoRA",
-            cents_of(per) if per is not None else formats.NO_DATA,
+            formats.total(per) if per is not None else formats.NO_DATA,
             f"{formats.counted(found.completed, 'completed', 'completed')}, failed ones' share included",
         ),
         (
             "Cost of failures",
-            cents_of(found.failures_usd),
+            formats.total(found.failures_usd),
             (
                 f"{formats.counted(found.failed, 'run', 'runs')} failed or cancelled,"
                 f" {formats.percent(found.failure_share)} of ended ones' cost"
@@ -102,7 +101,7 @@ def credits_html(left: Credits | None) -> str:
     )
     return (
         f'<div class="so-quiet">KIE has <b>{formats.count(round(left.credits))}\u00a0credits</b> left,'
-        f" {escape(cents_of(left.usd))}{lasting}.</div>"
+        f" {escape(formats.total(left.usd))}{lasting}.</div>"
     )
 
 
@@ -151,13 +150,13 @@ def _panel(title: str, lines: Sequence[tuple[str, str, Part]], dimension: str, b
 def _line(
     key: str, name: str, part: Part, opens: Filter, counted: tuple[str, str] = ("line", "lines")
 ) -> None:
-    reserved = f", {cents_of(part.reserved_usd)} reserved" if part.reserved_usd else ""
+    reserved = f", {formats.total(part.reserved_usd)} reserved" if part.reserved_usd else ""
     small = f"{formats.counted(part.lines, *counted)}{reserved}"
     safe = look.safe_key(key)
     with st.container(key=f"so-card-budget-{safe}", gap=None):
         st.html(
             f'<div class="so-line-card"><div class="so-clip" title="{escape(name)}">{escape(name)}</div>'
-            f'<b class="so-number">{escape(cents_of(part.settled_usd))}</b>'
+            f'<b class="so-number">{escape(formats.total(part.settled_usd))}</b>'
             f'<div class="so-quiet so-small so-clip">{escape(small)}</div></div>'
         )
         said = formats.in_label(f"Show the lines of {name[:60]}")
@@ -187,7 +186,7 @@ def _creators(creators: Sequence[Creator], board: Board, base: Filter) -> None:
             runs = f"{formats.counted(one.runs, 'run', 'runs')}{reserved}"
             st.html(
                 f'<div class="so-line-card"><div class="so-clip">{escape(one.name or _person(one.key))}</div>'
-                f'<b class="so-number">{escape(cents_of(one.settled_usd))}</b>'
+                f'<b class="so-number">{escape(formats.total(one.settled_usd))}</b>'
                 f'<div class="so-quiet so-small so-clip">{escape(runs)}</div></div>'
             )
 

@@ -9,7 +9,7 @@ from core.deliveries.health_rows import Board
 from core.deliveries.models import Generation
 from core.deliveries.windows import Filter
 from core.web import export
-from pages.components import failures, formats, keyset_table, look, times
+from pages.components import chips, failures, formats, keyset_table, look, times
 from pages.components.health_filters import WINDOW_NAMES, go, model_name
 from pages.components.keyset_table import Row, Slice
 from pages.components.states import look_of
@@ -84,25 +84,13 @@ def _headline(chosen: Filter, total: int | None) -> str:
 
 def _chips(chosen: Filter) -> None:
     """What narrows the rows, each to be taken away."""
-    chips = {
+    named = {
         "state": STATE_WORDS.get(chosen.state or ""),
         "model": model_name(chosen.model) if chosen.model is not None else None,
         "signature": f"failure group {chosen.signature}" if chosen.signature else None,
         "at": f"begun from {chosen.at:%d %b %H:%M} UTC on" if chosen.at else None,
     }
-    if not any(chips.values()):
-        return
-    with st.container(horizontal=True, gap="small"):
-        for name, words in chips.items():
-            if words:
-                st.button(
-                    formats.in_label(words),
-                    icon=":material/close:",
-                    key=f"health-chip-{name}",
-                    help="Take this away",
-                    on_click=go,
-                    args=(chosen.but(**{name: None}),),
-                )
+    chips.show("health", named, chosen, go)
 
 
 def _row(generation: Generation, zone: tzinfo, *, opens: bool) -> Row:

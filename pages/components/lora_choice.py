@@ -92,20 +92,19 @@ def _existing(actor: Actor) -> Lora | None:
     cards = {card.id: card for card in _found(actor)}
     if picked is not None:
         cards.setdefault(picked.id, picked)
-    with st.grid(2, min_column_width=140, gap="small"):
-        st.text_input(
-            "Find a LoRA", key=FIND, placeholder="Name, description or trigger word", persist_state="session"
-        )
-        st.selectbox(
-            "Which one",
-            list(cards),
-            index=None,
-            key=PICK,
-            format_func=lambda of: _named(cards[of]) if of in cards else "",
-            placeholder="Choose one" if cards else "None is found",
-            on_change=_changed,
-            persist_state="session",
-        )
+    st.text_input(
+        "Find a LoRA", key=FIND, placeholder="Name, description or trigger word", persist_state="session"
+    )
+    st.selectbox(
+        "Which one",
+        list(cards),
+        index=None,
+        key=PICK,
+        format_func=lambda of: _named(cards[of]) if of in cards else "",
+        placeholder="Choose one" if cards else "None is found",
+        on_change=_changed,
+        persist_state="session",
+    )
     if picked is None:
         if not cards:
             st.html(f'<div class="so-quiet so-small">{_nothing_found()}</div>')

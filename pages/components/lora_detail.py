@@ -94,18 +94,18 @@ def _standing(lora: Lora) -> None:
 
 def _pictures(lora: Lora) -> None:
     drawn = [url for one in lora.pictures if (url := media.safe_url(one))]
-    look.section("Test pictures")
+    look.section("Test images")
     if not drawn:
         body = (
             "They are kept for 30 days after the training."
             if lora.training_status == "completed"
             else "They are made once its weights are there."
         )
-        st.html(look.empty_html("imagesmode", "No test picture", body))
+        st.html(look.empty_html("imagesmode", "No test image", body))
         return
     shown = "".join(
         f'<a class="so-thumb so-square" href="{escape(url)}" target="_blank" title="Open in full">'
-        f'<img src="{escape(url)}" alt="Test picture {n} of {escape(lora.name)}" loading="lazy"></a>'
+        f'<img src="{escape(url)}" alt="Test image {n} of {escape(lora.name)}" loading="lazy"></a>'
         for n, url in enumerate(drawn, 1)
     )
     st.html(f'<div class="so-lora-pictures">{shown}</div>')

@@ -53,7 +53,7 @@ def quality(actor: Actor, lora: Lora, now: datetime) -> None:
         st.html(
             look.facts_html(
                 (
-                    ("Test pictures", escape(shown)),
+                    ("Test images", escape(shown)),
                     (
                         "Rating",
                         escape(stars(lora.rating_average, lora.rating_count))

@@ -50,8 +50,9 @@ def without(prompt: str, word: str) -> str:
 
 def samples(lora: Lora, key: str) -> None:
     """Prompts to begin with; a click puts one in."""
-    with st.container(horizontal=True, vertical_alignment="center", key="so-lora-samples", gap="small"):
+    with st.container(key="so-lora-sample-head", gap=None):
         st.html('<span class="so-quiet so-small">Sample prompts</span>')
+    with st.container(horizontal=True, vertical_alignment="center", key="so-lora-samples", gap="small"):
         for name, text in SAMPLES.items():
             st.button(
                 name,

@@ -12,7 +12,7 @@ from pages.components.states import Look, icon_html, pill_html
 LOOKS: dict[str, Look] = {
     "pending": Look("Pending", "schedule", "waiting", "Its training has not begun yet."),
     "training": Look("Training", "autorenew", "working", "It is being trained."),
-    "validating": Look("Validating", "rate_review", "working", "Its test pictures are made or judged."),
+    "validating": Look("Validating", "rate_review", "working", "Its test images are made or judged."),
     "completed": Look("Completed", "check_circle", "good", "It can be used."),
     "failed": Look("Failed", "cancel", "bad", "Its training ended without a LoRA."),
 }

@@ -136,7 +136,7 @@ def test_a_card_is_reached_and_opened_with_the_keyboard(open_tab: OpenTab) -> No
     tab.page.locator(".so-result").wait_for(state="detached")
     tab.button("Open the generation of").focus()
     tab.page.keyboard.press("Enter")
-    tab.delivered()
+    assert tab.delivered().evaluate("img => img.decode().then(() => img.naturalWidth > 0)")
 
 
 def test_an_id_is_short_to_the_eye_and_whole_to_the_clipboard(open_tab: OpenTab) -> None:

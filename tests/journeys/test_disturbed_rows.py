@@ -93,6 +93,7 @@ def test_a_row_that_lost_what_it_is_found_by_is_found_all_the_same(world: World,
     world.sweep()
     world.work()
     world.settle(generation, {"needs_attention"} if "task_id" in lost else {"delivered"})
+    assert world.paid(generation) == 1
 
 
 def test_a_result_is_delivered_although_the_application_gave_the_row_up(world: World) -> None:
