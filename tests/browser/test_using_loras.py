@@ -33,7 +33,7 @@ def test_a_lora_is_chosen_used_and_tried(open_tab: OpenTab) -> None:
     expect(tab.page.get_by_text("trigger word “")).to_be_visible(timeout=PATIENCE_S * 1000)
     tab.settle()
     [(word,)] = tab.product.rows(f"SELECT trigger_word FROM lora_models WHERE id = '{lora_id}'")
-    assert tab.prompt().input_value() == f"{word} "
+    expect(tab.prompt()).to_have_value(f"{word} ")
     tab.button("Full body").click()
     expect(tab.prompt()).to_have_value(f"full body photo of {word} walking through a city street at dusk")
     tab.settle()
