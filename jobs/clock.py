@@ -11,7 +11,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy.exc import SQLAlchemyError
 
 from core import database, log
-from core.alerts import service as alerts
+from core.alerts import lookout
 from core.work import queue, runs
 from jobs.schedule import JOBS, Scheduled, slot_of
 
@@ -79,6 +79,6 @@ def beat(process_id: uuid.UUID, role: str, since: datetime) -> None:
     now = datetime.now(UTC)
     try:
         runs.beat(process_id, role, now)
-        alerts.watch_machinery(since, now)
+        lookout.look(since, now)
     except SQLAlchemyError:
         _log.exception("process.beat_failed", role=role)

@@ -4,5 +4,5 @@ from core.trainings import billing, tools
 
 
 def run() -> int:
-    """Correct what differs; how many lines."""
+    """Correct what differs, and write what pods without a run have cost; how many lines."""
     return billing.compare(tools.current())

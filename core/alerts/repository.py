@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
-from core import queries
+from core import database, queries
 from core.alerts import policy
 from core.alerts.models import Alert, Cause, Facts, Group, Kind, LibraryFacts, Orphan, Severity, Training
 from core.budget import prices
@@ -90,8 +90,22 @@ def _by_kind() -> dict[str, int]:
     return {kind: timing.stuck_minutes for kind, timing in catalogue.TIMING_BY_KIND.items()}
 
 
-def record(connection: Connection, kinds: Sequence[Kind], causes: Sequence[Cause], now: datetime) -> int:
-    """Make the open alerts of these kinds those of `causes`; how many were opened or resolved."""
+def looking() -> datetime:
+    """The moment before facts are read, by the database's clock, for `record`."""
+    with database.reading() as connection:
+        at: datetime = SQL["looking"].one(connection)["at"]
+    return at
+
+
+def record(
+    connection: Connection, kinds: Sequence[Kind], causes: Sequence[Cause], now: datetime, looked_at: datetime
+) -> int:
+    """Make the open alerts of these kinds those of `causes`; how many were opened or resolved.
+
+    What another process has recorded since `looked_at` is left open: its facts are newer ones.
+    """
     rows: list[dict[str, Any]] = [asdict(cause) for cause in causes]
-    found = SQL["record"].one(connection, causes=json.dumps(rows), kinds=list(kinds), now=now)
+    found = SQL["record"].one(
+        connection, causes=json.dumps(rows), kinds=list(kinds), now=now, looked_at=looked_at
+    )
     return int(found["opened"] + found["resolved"])

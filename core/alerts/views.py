@@ -18,10 +18,12 @@ Place = tuple[datetime, UUID]
 
 @dataclass(frozen=True)
 class HowMany:
-    """Open alerts: those that wait for a person, and those that somebody has seen to."""
+    """Open alerts: those that wait for a person, and those that somebody has seen to; and how many deliveries
+    are stuck, from as many on as open an alert."""
 
     waiting: int
     acknowledged: int
+    stuck: int
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from core.budget.repository import SQL, to_line
 
 PARAMETERS = ("scope", "month", "kind", "provider", "stage", "model", "user", "run", "flagged")
 PAGE, AT_ONCE = 50, 1_000
+# Where nearly all generations are made: its lines are no rare ones.
+USUAL_PROVIDER = "kie"
 LONGEST = 120
 ALL_SCOPES = (TRAININGS, DELIVERIES, OTHER)
 _LAST_ID = UUID(int=2**128 - 1)
@@ -180,7 +182,11 @@ def _by(wanted: Filter) -> str:
         return "user"
     if wanted.model is not None:
         return "model"
-    return "kind" if wanted.kind not in (None, Kind.SETTLE) else "scope"
+    if wanted.flagged:
+        return "flagged"
+    if wanted.kind not in (None, Kind.SETTLE):
+        return "kind"
+    return "provider" if wanted.provider not in (None, USUAL_PROVIDER) else "scope"
 
 
 def _with_any(connection: Connection, wanted: Filter) -> Sequence[str]:

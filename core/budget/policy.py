@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from core.budget.forecast import Forecast
 from core.budget.models import CENT_PART, BudgetExceeded, Override, Position
@@ -41,11 +41,16 @@ def check_affordable(position: Position, amount: Decimal) -> None:
     then = next_month(position.month)
     left = max(position.left_usd, Decimal(0))
     raise BudgetExceeded(
-        f"This would take ${amount:.2f} of the {position.scope} budget, and ${left:.2f} is left"
-        f" of ${position.limit_usd:.2f} for {position.month:%B} (${position.settled_usd:.2f} spent,"
-        f" ${position.reserved_usd:.2f} reserved). Wait for {then.day} {then:%B} (UTC), or ask operations"
-        " for a higher budget."
+        f"This would take {_dollars(amount)} of the {position.scope} budget, and {_dollars(left)} is left"
+        f" of {_dollars(position.limit_usd)} for {position.month:%B} ({_dollars(position.settled_usd)} spent,"
+        f" {_dollars(position.reserved_usd)} reserved). Wait for {then.day} {then:%B} (UTC), or ask"
+        " operations for a higher budget."
     )
+
+
+def _dollars(usd: Decimal) -> str:
+    """To the cent, rounded as pages do."""
+    return f"${usd.quantize(Decimal('0.01'), rounding=ROUND_HALF_UP)}"
 
 
 def amount(field: str, value: Decimal, *, zero: bool = False) -> Decimal:

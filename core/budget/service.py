@@ -35,8 +35,7 @@ def reserve(connection: Connection, wanted: Reservation, now: datetime) -> None:
     SQL["lock_month"].one(connection, scope=wanted.scope, month=month)
     if SQL["reservation"].first(connection, key=wanted.source_key) is not None:
         return
-    for scope in (wanted.scope, EVERYTHING):
-        policy.check_affordable(position(connection, scope, month, now), amount)
+    check_fits(connection, wanted.scope, amount, now)
     line = _line(Kind.RESERVE, vars(wanted), now) | {
         "amount_usd": amount,
         "month": month,
@@ -44,6 +43,15 @@ def reserve(connection: Connection, wanted: Reservation, now: datetime) -> None:
     }
     SQL["append"].run(connection, **line)
     _add(connection, wanted.scope, month, reserved=amount)
+
+
+def check_fits(connection: Connection, scope: str, amount: Decimal, now: datetime) -> None:
+    """Raise BudgetExceeded when this month's budget of the scope, or of everything, has no room for it.
+
+    Nothing is held: of what is paid without a reservation, as many as are under way may pass together.
+    """
+    for one in (scope, EVERYTHING):
+        policy.check_affordable(position(connection, one, policy.month_of(now), now), amount)
 
 
 def settle(
@@ -75,6 +83,22 @@ def release(connection: Connection, source_key: str, reason: str, now: datetime)
     held = _held(connection, source_key)
     if held["left_usd"] > 0:
         _give_back(connection, held, source_key, held["left_usd"], "closed", now, reason)
+
+
+def pay(connection: Connection, scope: str, line: CostLine, now: datetime) -> bool:
+    """Write what was paid without a reservation, in the month of its time; whether it was not there yet.
+
+    The running total has it when the job has counted it.
+    """
+    policy.amount("amount_usd", line.amount_usd, zero=True)
+    at = line.occurred_at or now
+    values = _line(Kind.SETTLE, vars(line), at) | {
+        "scope": scope,
+        "month": policy.month_of(at),
+        "reservation_key": None,
+        "amount_usd": line.amount_usd,
+    }
+    return SQL["append"].run(connection, **values) > 0
 
 
 def correct(

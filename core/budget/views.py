@@ -13,7 +13,7 @@ from core.access import Action, Actor
 from core.budget import forecast, repository
 from core.budget.forecast import BackTest, Forecast
 from core.budget.models import TRAININGS, Limit, Override, Position, Price
-from core.budget.policy import month_of
+from core.budget.policy import end_of, month_of
 from core.budget.repository import SQL, to_limit, to_override, to_price
 
 # The largest parts of a month that are named; what a budget of $200 is made of is rarely more.
@@ -111,11 +111,15 @@ def predicted(stands: Position, by_day: Mapping[date, Decimal], now: datetime) -
 
 
 def board(actor: Actor | None, now: datetime, scope: str = TRAININGS, month: date | None = None) -> Board:
-    """Everything that the page shows of a scope's month but its ledger; by default this month."""
+    """Everything that the page shows of a scope's month but its ledger; by default this month.
+
+    A month that is over is shown with what was allowed at its end.
+    """
     access.check(actor, Action.VIEW)
     month = month or month_of(now)
     with database.reading() as connection:
-        stands = repository.position(connection, scope, month, now)
+        at = min(now, end_of(month) - timedelta(microseconds=1))
+        stands = repository.position(connection, scope, month, at)
         days = _days(connection, scope)
         parts = {
             dimension: _parts(connection, scope, dimension, month)

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -65,6 +66,12 @@ class Recipe:
     way: Way | None = None
     frame_input: Mapping[str, Any] | None = None
     frame_id: UUID | None = None
+
+    @property
+    def total_usd(self) -> Decimal:
+        """What it will cost, its first frame included."""
+        frame = with_lora.frame_usd(self.frame_input) if self.frame_input is not None else Decimal(0)
+        return self.model.price(self.input) + frame
 
 
 def recipe_of(actor: Actor, wanted: NewGeneration) -> Recipe:

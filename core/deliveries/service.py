@@ -11,6 +11,8 @@ from sqlalchemy import Connection
 
 from core import access, audit, database, log
 from core.access import Action, Actor
+from core.budget import service as budget
+from core.budget.models import DELIVERIES
 from core.deliveries import creating, policy
 from core.deliveries.creating import NewGeneration as NewGeneration
 from core.deliveries.models import ENDED, Callback, DeliveryState, Event, EventKind, Generation
@@ -35,7 +37,8 @@ def create(
     With `send_later` a worker sends it, otherwise the caller must call `sending.submit` now. With a LoRA its
     use is counted, and where the model takes no weights its first frame is begun as a generation of its own.
     Raises InvalidInput naming the field, NotAllowed, NotFound for a LoRA that the actor may not see, Conflict
-    with the reason, or the database's error; after any of them no provider has been called.
+    with the reason, BudgetExceeded where generations or everything have a limit that it does not fit into, or
+    the database's error; after any of them no provider has been called.
     """
     actor = access.check(actor, Action.CREATE_GENERATION)
     if not 8 <= len(wanted.request_key) <= MAX_REQUEST_KEY:
@@ -49,6 +52,7 @@ def create(
         if row is None:
             known = to_generation(SQL["by_request_key"].one(connection, request_key=wanted.request_key))
             return creating.same_request(known, wanted, made)
+        budget.check_fits(connection, DELIVERIES, made.total_usd, now)
         generation = to_generation(row)
         add_event(connection, generation.id, now, Event(EventKind.CREATED, detail={"by": actor.name}))
         with_lora = {"lora": str(made.lora.id), "way": made.way} if made.lora else {}

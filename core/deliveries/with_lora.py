@@ -54,13 +54,16 @@ class Plan:
 
     @property
     def frame_usd(self) -> Decimal:
-        if self.frame_input is None:
-            return Decimal(0)
-        return catalogue.require(FRAME_MODEL).price(self.frame_input)
+        return Decimal(0) if self.frame_input is None else frame_usd(self.frame_input)
 
     @property
     def total_usd(self) -> Decimal:
         return self.model_usd + self.frame_usd
+
+
+def frame_usd(frame_input: Mapping[str, Any]) -> Decimal:
+    """What a first frame costs."""
+    return catalogue.require(FRAME_MODEL).price(frame_input)
 
 
 def way_of(model: Model, lora: Lora) -> Way:

@@ -14,6 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core import log, settings
+from core.alerts import lookout
 from core.errors import StudioOpsError
 from core.local import address as addresses
 from core.local import stack
@@ -29,7 +30,8 @@ ServesAt = Callable[[], WebAddress]
 
 
 def lifespan(serves_at: ServesAt) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-    """The lifespan of the web application: with no DATABASE_URL it brings the local stack up and down.
+    """The lifespan of the web application: with no DATABASE_URL it brings the local stack up and down, with
+    one it looks after the clocks and workers that others start.
 
     `serves_at` tells the address under any other server than uvicorn's own command.
     """
@@ -39,7 +41,8 @@ def lifespan(serves_at: ServesAt) -> Callable[[Any], AbstractAsyncContextManager
         log.configure("web")
         current = settings.current()
         if current.database_url is not None:
-            yield
+            with lookout.kept():
+                yield
             return
         where = addresses.from_uvicorn() or serves_at()
         mine = await asyncio.to_thread(stack.begin, current, where)

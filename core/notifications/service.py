@@ -49,10 +49,27 @@ class Outcome:
         return self.state == "failed" or (self.state != "sent" and self.attempts >= BROKEN_AFTER)
 
 
-def write(connection: Connection, key: str, title: str, body: str, now: datetime) -> int:
-    """Write a message for every channel, in the caller's transaction, once a key; for how many channels."""
+def write(
+    connection: Connection, key: str, title: str, body: str, now: datetime, send_at: datetime | None = None
+) -> int:
+    """Write a message for every channel, in the caller's transaction, once a key; for how many channels.
+
+    It is sent from `send_at` on, by default at once.
+    """
     usable = [one for one in channels.of(settings.current()) if one.fault is None]
-    return sum(_write(connection, one, key, title, body, None, now) for one in usable)
+    return sum(_write(connection, one, key, title, body, None, now, send_at) for one in usable)
+
+
+def hold_unsent(connection: Connection, key: str, now: datetime) -> bool:
+    """Whether a message may still be rewritten: no channel has begun to send it, nor will before this
+    transaction ends."""
+    rows = SQL["hold_unsent"].all(connection, key=key, now=now)
+    return bool(rows) and all(row["is_unsent"] for row in rows)
+
+
+def rewrite(connection: Connection, key: str, title: str, body: str) -> None:
+    """Have a message that is held unsent say something else, by every channel."""
+    SQL["rewrite"].run(connection, key=key, title=title[:MAX_TITLE], body=body[:MAX_BODY])
 
 
 def write_to(connection: Connection, recipient: str, key: str, title: str, body: str, now: datetime) -> bool:
@@ -69,6 +86,7 @@ def _write(
     body: str,
     recipient: str | None,
     now: datetime,
+    send_at: datetime | None = None,
 ) -> bool:
     written = SQL["write"].run(
         connection,
@@ -79,6 +97,7 @@ def _write(
         title=title[:MAX_TITLE],
         body=body[:MAX_BODY],
         now=now,
+        send_at=send_at or now,
     )
     return written > 0
 

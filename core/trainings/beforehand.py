@@ -5,7 +5,7 @@ from uuid import UUID
 from core import access, database
 from core.access import Action, Actor
 from core.providers.training import Bounds
-from core.trainings import dataset, launch_rules, launching, policy
+from core.trainings import dataset, launch_rules, launching, policy, spending
 from core.trainings.models import Launch, NameTaken
 from core.trainings.repository import SQL
 from core.trainings.tools import Tools
@@ -33,6 +33,8 @@ def check(actor: Actor | None, wanted: Launch, tools: Tools) -> None:
             except_id=wanted.draft_id,
             month=policy.month_of(now),
         )
+    if creator.user_id is not None:
+        spending.keep_count(creator.user_id, now)
     if found["names"]:
         raise NameTaken(f"You have a LoRA named “{wanted.name}” already. Choose another name.")
     launch_rules.check_quota(found["used"], now)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from uuid import UUID
 
 from sqlalchemy import RowMapping
 
@@ -137,3 +138,9 @@ def keep_counts(now: datetime) -> int:
     """Keep `user_training_limits`, which other systems read, in its month and in step; how many changed."""
     with database.statement() as connection:
         return SQL["reset_counts"].run(connection, month=policy.month_of(now), now=now)
+
+
+def keep_count(user_id: UUID, now: datetime) -> None:
+    """Bring one user's row of `user_training_limits` into this month, for who comes before the job does."""
+    with database.statement() as connection:
+        SQL["reset_count"].run(connection, user_id=user_id, month=policy.month_of(now), now=now)

@@ -100,7 +100,9 @@ def standing(generation: Generation) -> dict[str, Any]:
     }
 
 
-@router.post("/kie/createTask", status_code=201, responses=refusals(400, 401, 403, 408, 409, 413, 500, 503))
+@router.post(
+    "/kie/createTask", status_code=201, responses=refusals(400, 401, 402, 403, 408, 409, 413, 500, 503)
+)
 async def create_task(task: NewTask, actor: Caller) -> dict[str, Any]:
     """Write the row, then send the one paid request.
 

@@ -27,7 +27,7 @@ def show(actor: Actor, now: datetime, zone: tzinfo) -> None:
         if not found:
             st.html(
                 '<div class="so-quiet">Nobody: alerts stand on this page alone. Set <code>ALERT_URLS</code>'
-                " to addresses of Slack, mail or a webhook, and restart web and worker.</div>"
+                " to addresses of Slack, mail or a webhook, and restart web, clock and workers.</div>"
             )
         for one in found:
             _channel(actor, one, now, zone)

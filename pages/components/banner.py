@@ -10,7 +10,7 @@ import streamlit as st
 from core.local import stack
 from core.local.supervise import PartStatus
 from core.work import runs
-from pages.components import errors, times
+from pages.components import counts, errors, times
 from pages.components.look import folded_html, notice_html
 
 REFRESH_S = 10
@@ -146,8 +146,9 @@ def names_something(now: datetime) -> bool:
 
 @st.fragment(run_every=REFRESH_S)
 def show() -> None:
-    """The banner; nothing at all while everything lives."""
+    """The banner, nothing at all while everything lives, and the numbers in the sidebar."""
     with errors.guarded("banner"):
+        counts.show()
         now, zone = times.now(), times.viewer_zone()
         broken = failing()
         for one in broken:

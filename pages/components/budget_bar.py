@@ -6,7 +6,7 @@ from html import escape
 
 import streamlit as st
 
-from core.budget.forecast import LEAST_DAYS, METHOD, last_day
+from core.budget.forecast import LEAST_DAYS, METHOD, Forecast, last_day
 from core.budget.models import Position
 from core.budget.policy import month_of
 from core.budget.views import Board
@@ -93,13 +93,26 @@ def outlook_html(board: Board, now: datetime) -> str:
             f" ({escape(band)}), at {formats.money(_cents(found.per_day_usd))} a day."
         )
     ]
-    for mark, on, earliest in (
-        (position.alert_usd, found.alert_on, found.alert_earliest),
-        (position.limit_usd, found.limit_on, found.limit_earliest),
-    ):
-        if mark.is_finite():
-            parts.append(_crossing_html(position, mark, on, earliest))
-    return " ".join(parts)
+    return " ".join([*parts, _crossings_html(position, found)])
+
+
+def _crossings_html(position: Position, found: Forecast) -> str:
+    """When each mark is crossed; in one sentence where both are, or none."""
+    marks = [
+        one
+        for one in (
+            (position.alert_usd, found.alert_on, found.alert_earliest),
+            (position.limit_usd, found.limit_on, found.limit_earliest),
+        )
+        if one[0].is_finite()
+    ]
+    if len(marks) == 2 and position.alert_usd < position.limit_usd:
+        alert, limit = (escape(formats.money(mark)) for mark, _, _ in marks)
+        if position.settled_usd >= position.limit_usd:
+            return f"{alert} and {limit} are crossed."
+        if position.settled_usd < position.alert_usd and not any(earliest for _, _, earliest in marks):
+            return f"Neither {alert} nor {limit} is crossed this month."
+    return " ".join(_crossing_html(position, *one) for one in marks)
 
 
 def _crossing_html(position: Position, mark: Decimal, on: date | None, earliest: date | None) -> str:
@@ -165,6 +178,10 @@ def _course_html(board: Board) -> str:
         for mark in marks
         if mark <= top
     )
+    if highest <= Decimal("0.01"):
+        return (
+            f'<div class="so-quiet">Nothing was settled in {month:%B}, so there is no course to draw.</div>'
+        )
     bars = "".join(_bar_html(day, usd, high, top) for day, usd, high in sums)
     label = f"Settled dollars of {month:%B} by the day, {formats.money(_cents(sums[-1][1]))} at its end"
     return (

@@ -13,8 +13,7 @@ from core.budget.models import Kind, Line
 from core.web import export
 from pages.components import chips, errors, formats, keyset_table, look, times
 from pages.components.actor import current_actor
-from pages.components.budget_parts import SCOPE_NAMES, STAGES, go, provider_name
-from pages.components.health_filters import model_name
+from pages.components.budget_parts import SCOPE_NAMES, STAGES, go, provider_name, service_name
 from pages.components.keyset_table import Row, Slice
 
 KINDS = {
@@ -62,7 +61,12 @@ def show(
     _kinds(wanted)
     _chips(wanted)
     if not page.lines and keyset_table.place(table_key(wanted)) is None:
-        keyset_table.nothing("No such line", "Choose another month, or take a filter away.")
+        if wanted.narrowed:
+            keyset_table.nothing("No such line", "Choose another month, or take a filter away.")
+        else:
+            keyset_table.nothing(
+                "No line in this month", "Whatever is reserved or paid stands here a moment later."
+            )
         return
     rows = tuple(_row(line, zone) for line in page.lines)
     fresh = Slice(rows, page.next_before, counted.lines if counted else None, now)
@@ -109,7 +113,7 @@ def _chips(wanted: Filter) -> None:
     named = {
         "provider": provider_name(wanted.provider) if wanted.provider is not None else None,
         "stage": STAGES.get(wanted.stage, wanted.stage) if wanted.stage is not None else None,
-        "model": model_name(wanted.model) if wanted.model is not None else None,
+        "model": service_name(wanted.model) if wanted.model is not None else None,
         "user": f"person …{str(wanted.user)[-8:]}" if wanted.user else None,
         "run": f"run …{str(wanted.run)[-8:]}" if wanted.run else None,
     }
@@ -122,6 +126,7 @@ def _row(line: Line, zone: tzinfo) -> Row:
         where = f"/training_runs?run={line.run_id}"
     elif line.generation_id is not None:
         where = f"/debug_sync?q={line.generation_id}"
+    paid = line.model or line.service
     return Row(
         line.id,
         str(line.amount_usd),
@@ -130,7 +135,7 @@ def _row(line: Line, zone: tzinfo) -> Row:
             "what": KINDS.get(line.kind, SCOPE_NAMES["other"]) if line.kind else "Other system",  # type: ignore[call-overload]
             "amount": formats.money(line.amount_usd),
             "provider": provider_name(line.provider) if line.provider else "",
-            "model": model_name(line.model or line.service or "")[:120],
+            "model": service_name(paid)[:120] if paid else "",
             "stage": STAGES.get(line.stage or "", line.stage) if line.stage else "",
             "quantity": _quantity(line),
             "for": where or None,

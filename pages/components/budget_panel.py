@@ -15,7 +15,7 @@ def show(actor: Actor, now: datetime) -> None:
     if found is not None and found.limit_on is not None and position.has_limit:
         going = f"likely crosses it on {budget_bar.day_name(found.limit_on)}"
     elif found is not None:
-        going = f"{position.month:%B} will come to about {formats.total(found.likely_usd)}"
+        going = f"about {formats.total(found.likely_usd)} at its end"
     else:
         going = "too early for a forecast"
     head = (

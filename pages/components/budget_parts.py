@@ -21,7 +21,20 @@ SCOPE_NAMES = {
     "everything": "Everything",
     "other": "Other systems",
 }
-STAGES = {"training": "Training", "validation": "Test images", "generate": "Generation", "": "No stage"}
+STAGES = {
+    "training": "Training",
+    "validation": "Test images",
+    "generated": "Images drawn for trainings",
+    "generate": "Generation",
+    "": "No stage",
+}
+# What trainers are paid for, which is no model that anybody generates with.
+_SERVICES = {
+    "flux-lora-fast-training": "Training at fal",
+    "flux-dev-lora-trainer": "Training at Replicate",
+    "gpu": "Pod at RunPod",
+    "": "No model",
+}
 _PROVIDERS = {"kie": "KIE", "": "No provider"}
 SHOWN = 6
 
@@ -37,6 +50,11 @@ def go(wanted: Filter) -> None:
 def provider_name(key: str) -> str:
     """A provider as people call it."""
     return _PROVIDERS.get(key) or trainer(key)
+
+
+def service_name(key: str) -> str:
+    """A model or a service as people call it."""
+    return _SERVICES.get(key) or model_name(key)
 
 
 def signed(share: float | None) -> str:
@@ -56,7 +74,11 @@ def worth(found: Worth, quotas: Sequence[Quota]) -> None:
         (
             "A completed LoRA",
             formats.total(per) if per is not None else formats.NO_DATA,
-            f"{formats.counted(found.completed, 'completed', 'completed')}, failed ones' share included",
+            (
+                f"{formats.counted(found.completed, 'completed', 'completed')}, failed ones' share included"
+                if found.completed
+                else "none is completed yet"
+            ),
         ),
         (
             "Cost of failures",
@@ -64,6 +86,8 @@ def worth(found: Worth, quotas: Sequence[Quota]) -> None:
             (
                 f"{formats.counted(found.failed, 'run', 'runs')} failed or cancelled,"
                 f" {formats.percent(found.failure_share)} of ended ones' cost"
+                if found.failed
+                else "no run has failed or was cancelled"
             ),
         ),
         (
@@ -77,11 +101,13 @@ def worth(found: Worth, quotas: Sequence[Quota]) -> None:
             formats.count(sum(one.used for one in quotas)),
             (
                 f"{formats.counted(len(quotas), 'creator', 'creators')}, {full} at their quota of"
-                f" {quotas[0].quota if quotas else 5}"
+                f" {quotas[0].quota}"
+                if quotas
+                else "nobody has begun one"
             ),
         ),
     )
-    with st.grid(4, min_column_width=150, gap="small"):
+    with st.container(key="so-worth"), st.grid(4, min_column_width=150, gap="small"):
         for name, big, small in numbers:
             st.html(
                 f'<div class="so-number-card so-framed"><div class="so-small so-quiet">{escape(name)}</div>'
@@ -107,26 +133,16 @@ def credits_html(left: Credits | None) -> str:
 
 def drivers(board: Board, creators: Sequence[Creator], wanted: Filter) -> None:
     """What drives the month; each line opens its ledger lines."""
-    base = Filter(wanted.month, wanted.scope)
+    base, of = Filter(wanted.month, wanted.scope), board.position.settled_usd
     with st.grid(2, min_column_width=320):
-        _panel("By provider", _lines(board.providers, provider_name),
-               "provider", base)  # fmt: skip
+        _panel("By provider", _lines(board.providers, provider_name), "provider", base, of)
         if wanted.scope == TRAININGS:
             _creators(creators, board, base)
         else:
-            _panel(
-                "By person",
-                _lines(board.users, lambda key: board.names.get(key) or _person(key)),
-                "user",
-                base,
-            )
-        _panel("By stage", _lines(board.stages, lambda key: STAGES.get(key, key)), "stage", base)
-        _panel(
-            "By model",
-            _lines(board.models, lambda key: model_name(key) if key else "No model"),
-            "model",
-            base,
-        )
+            people = _lines(board.users, lambda key: board.names.get(key) or _person(key))
+            _panel("By person", people, "user", base, of)
+        _panel("By stage", _lines(board.stages, lambda key: STAGES.get(key, key)), "stage", base, of)
+        _panel("By model", _lines(board.models, service_name), "model", base, of)
 
 
 def _person(key: str) -> str:
@@ -137,21 +153,31 @@ def _lines(parts: Iterable[Part], name: Callable[[str], str]) -> list[tuple[str,
     return [(part.key, name(part.key), part) for part in parts]
 
 
-def _panel(title: str, lines: Sequence[tuple[str, str, Part]], dimension: str, base: Filter) -> None:
+def _panel(
+    title: str, lines: Sequence[tuple[str, str, Part]], dimension: str, base: Filter, of: Decimal
+) -> None:
     with st.container(border=True, height="stretch", gap="small"):
         st.html(f'<div class="so-panel-head"><b>{title}</b></div>')
         if not lines:
             st.html('<div class="so-quiet">Nothing in this month.</div>')
         for key, name, part in lines[:SHOWN]:
             value: object = UUID(key) if dimension == "user" and key else key or None
-            _line(f"{dimension}-{key}", name, part, base.but(**{dimension: value}))
+            _line(f"{dimension}-{key}", name, part, base.but(**{dimension: value}), of=of)
 
 
 def _line(
-    key: str, name: str, part: Part, opens: Filter, counted: tuple[str, str] = ("line", "lines")
+    key: str,
+    name: str,
+    part: Part,
+    opens: Filter,
+    *,
+    of: Decimal | None = None,
+    counted: tuple[str, str] = ("line", "lines"),
 ) -> None:
+    """A part as a line that opens its lines; with its share of what was settled, where `of` says how much."""
     reserved = f", {formats.total(part.reserved_usd)} reserved" if part.reserved_usd else ""
-    small = f"{formats.counted(part.lines, *counted)}{reserved}"
+    share = f", {formats.percent(round(float(part.settled_usd / of), 4))}" if of and part.settled_usd else ""
+    small = f"{formats.counted(part.lines, *counted)}{share}{reserved}"
     safe = look.safe_key(key)
     with st.container(key=f"so-card-budget-{safe}", gap=None):
         st.html(
@@ -201,6 +227,8 @@ def past_months(board: Board, wanted: Filter) -> None:
         st.html(
             '<div class="so-panel-head"><b>Months</b><span class="so-quiet so-small">settled</span></div>'
         )
+        if not board.months:
+            st.html('<div class="so-quiet">Nothing was paid in any month yet.</div>')
         for one in board.months:
             part = Part(f"{one.month:%Y-%m}", one.settled_usd, one.reserved_usd, one.lines)
             _line(f"month-{one.month}", f"{one.month:%B %Y}", part, Filter(one.month, wanted.scope))

@@ -50,6 +50,10 @@ FROM (SELECT delivery_state, generation_kind(CAST(kind AS text), CAST(model AS t
       FROM generations WHERE created_at >= :since
       ORDER BY created_at DESC, id DESC LIMIT :newest) g;
 
+-- name: looking
+-- The moment, by the clock that all processes share.
+SELECT clock_timestamp() AS at;
+
 -- name: record
 -- Opens, renews and resolves so that the open alerts of these kinds are the causes given; a grown one is shown again, one that is told once never.
 WITH cause AS (
@@ -58,17 +62,20 @@ WITH cause AS (
     WHERE NOT (once AND EXISTS (SELECT FROM alerts a WHERE a.kind = c.kind AND a.subject = c.subject
                                 AND a.resolved_at IS NOT NULL))
 ), seen AS (
-    INSERT INTO alerts (kind, subject, severity, count, evidence, once, opened_at, last_seen_at)
-    SELECT kind, subject, severity, count, evidence, once, CAST(:now AS timestamptz), CAST(:now AS timestamptz) FROM cause
+    INSERT INTO alerts (kind, subject, severity, count, evidence, once, opened_at, last_seen_at, recorded_at)
+    SELECT kind, subject, severity, count, evidence, once, CAST(:now AS timestamptz), CAST(:now AS timestamptz),
+           clock_timestamp()
+    FROM cause
     ORDER BY kind, subject
     ON CONFLICT (kind, subject) WHERE resolved_at IS NULL DO UPDATE
     SET severity = EXCLUDED.severity, count = EXCLUDED.count, evidence = EXCLUDED.evidence,
-        last_seen_at = EXCLUDED.last_seen_at,
+        last_seen_at = EXCLUDED.last_seen_at, recorded_at = EXCLUDED.recorded_at,
         acknowledged_at = CASE WHEN EXCLUDED.count < 2 * alerts.acknowledged_count THEN alerts.acknowledged_at END
     RETURNING xmax = 0 AS is_new
 ), gone AS (
     UPDATE alerts a SET resolved_at = :now
     WHERE a.resolved_at IS NULL AND a.kind = ANY(CAST(:kinds AS text[]))
+      AND (a.recorded_at IS NULL OR a.recorded_at <= CAST(:looked_at AS timestamptz))
       AND NOT EXISTS (SELECT FROM cause c WHERE c.kind = a.kind AND c.subject = a.subject)
     RETURNING a.id
 )
@@ -108,17 +115,30 @@ WHERE resolved_at IS NOT NULL
 ORDER BY resolved_at DESC, id DESC LIMIT :limit;
 
 -- name: how_many
--- How many alerts are open: those that wait for a person, and those that somebody has seen to.
+-- How many alerts are open: those that wait for a person, and those that somebody has seen to; stuck deliveries.
 SELECT count(*) FILTER (WHERE acknowledged_at IS NULL) AS waiting,
-       count(*) FILTER (WHERE acknowledged_at IS NOT NULL) AS acknowledged
+       count(*) FILTER (WHERE acknowledged_at IS NOT NULL) AS acknowledged,
+       coalesce(max(count) FILTER (WHERE kind = 'stuck'), 0) AS stuck
 FROM alerts WHERE resolved_at IS NULL;
+
+-- name: tell_alone
+-- Has whoever tells next wait until this transaction ends.
+SELECT pg_advisory_xact_lock(5920);
+
+-- name: newest_message
+-- The message that was written last about alerts.
+SELECT message_key AS key FROM alerts WHERE message_key IS NOT NULL AND resolved_at IS NULL
+ORDER BY notified_at DESC LIMIT 1;
+
+-- name: told_by
+-- The open alerts that a message tells of, the oldest first.
+SELECT * FROM alerts WHERE message_key = :key AND resolved_at IS NULL ORDER BY opened_at;
 
 -- name: take_untold
 -- Takes the open alerts that nobody has been told of, for this transaction alone.
 UPDATE alerts SET notified_at = :now, message_key = :key
 WHERE id = ANY(ARRAY(SELECT id FROM alerts WHERE notified_at IS NULL AND resolved_at IS NULL
-                     ORDER BY opened_at LIMIT 50 FOR UPDATE SKIP LOCKED))
-RETURNING *;
+                     ORDER BY opened_at LIMIT 50 FOR UPDATE SKIP LOCKED));
 
 -- name: wrong_weights
 -- LoRAs whose weights are not there, or are not what they were: how many, the first ones, since when.

@@ -191,8 +191,8 @@ SELECT count(*) AS n FROM taken;
 UPDATE cost_fold_state SET folded_at = :now;
 
 -- name: folded_at
--- When changes were last taken up, and whether some wait.
-SELECT folded_at, EXISTS (SELECT FROM cost_changes) AS waiting FROM cost_fold_state;
+-- When changes were last taken up.
+SELECT folded_at FROM cost_fold_state;
 
 -- name: days
 -- Settled dollars by the day.
@@ -246,7 +246,22 @@ WITH wanted AS (
           AND (CAST(:provider AS text) IS NULL OR c.provider = :provider)
           AND (CAST(:stage AS text) IS NULL OR c.stage = :stage)
           AND (CAST(:kind AS text) IS NULL OR c.kind = :kind)
-          AND (NOT CAST(:only_flagged AS boolean) OR c.flagged)
+        ORDER BY c.occurred_at DESC, c.id DESC LIMIT :limit) l
+    UNION ALL
+    SELECT l.* FROM unnest(CAST(:scopes AS text[])) s(scope) CROSS JOIN LATERAL (
+        SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'flagged' AND c.flagged AND c.scope = s.scope
+          AND c.month = :month AND (c.occurred_at, c.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
+          AND (CAST(:provider AS text) IS NULL OR c.provider = :provider)
+          AND (CAST(:stage AS text) IS NULL OR c.stage = :stage)
+          AND (CAST(:kind AS text) IS NULL OR c.kind = :kind)
+        ORDER BY c.occurred_at DESC, c.id DESC LIMIT :limit) l
+    UNION ALL
+    SELECT l.* FROM unnest(CAST(:scopes AS text[])) s(scope) CROSS JOIN LATERAL (
+        SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'provider' AND left(c.provider, 80) = :provider AND c.provider <> 'kie'
+          AND c.scope = s.scope
+          AND c.month = :month AND (c.occurred_at, c.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
+          AND (CAST(:stage AS text) IS NULL OR c.stage = :stage)
+          AND (CAST(:kind AS text) IS NULL OR c.kind = :kind)
         ORDER BY c.occurred_at DESC, c.id DESC LIMIT :limit) l
     UNION ALL
     (SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'user' AND c.user_id = CAST(:user_id AS uuid)
@@ -254,12 +269,12 @@ WITH wanted AS (
        AND c.month = :month AND (c.occurred_at, c.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
        AND (CAST(:provider AS text) IS NULL OR c.provider = :provider)
        AND (CAST(:stage AS text) IS NULL OR c.stage = :stage)
-       AND (CAST(:model AS text) IS NULL OR coalesce(c.model, c.service) = :model)
+       AND (CAST(:model AS text) IS NULL OR left(coalesce(c.model, c.service), 120) = :model)
        AND (CAST(:kind AS text) IS NULL OR c.kind = :kind)
        AND (NOT CAST(:only_flagged AS boolean) OR c.flagged)
      ORDER BY c.occurred_at DESC, c.id DESC LIMIT :limit)
     UNION ALL
-    (SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'model' AND coalesce(c.model, c.service) = :model
+    (SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'model' AND left(coalesce(c.model, c.service), 120) = :model
        AND c.scope = ANY(CAST(:scopes AS text[]))
        AND c.month = :month AND (c.occurred_at, c.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
        AND (CAST(:provider AS text) IS NULL OR c.provider = :provider)
@@ -273,7 +288,6 @@ WITH wanted AS (
        AND c.month = :month AND (c.occurred_at, c.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
        AND (CAST(:provider AS text) IS NULL OR c.provider = :provider)
        AND (CAST(:stage AS text) IS NULL OR c.stage = :stage)
-       AND (NOT CAST(:only_flagged AS boolean) OR c.flagged)
      ORDER BY c.occurred_at DESC, c.id DESC LIMIT :limit)
     UNION ALL
     (SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'run' AND c.run_id = CAST(:run_id AS uuid)

@@ -1,8 +1,17 @@
 -- name: write
 -- Writes a message for a channel, once by its key.
 INSERT INTO notifications (key, channel, label, recipient, title, body, next_attempt_at, created_at)
-VALUES (:key, :channel, :label, :recipient, :title, :body, :now, :now)
+VALUES (:key, :channel, :label, :recipient, :title, :body, :send_at, :now)
 ON CONFLICT (key, channel) DO NOTHING;
+
+-- name: hold_unsent
+-- The copies of a message, held, and whether each still waits for its first time to be sent.
+SELECT state = 'waiting' AND attempts = 0 AND next_attempt_at > :now AS is_unsent FROM notifications
+WHERE key = :key ORDER BY channel FOR UPDATE;
+
+-- name: rewrite
+-- Changes what a message says that nobody has been sent.
+UPDATE notifications SET title = :title, body = :body WHERE key = :key AND state = 'waiting' AND attempts = 0;
 
 -- name: take
 -- Takes one message that is due for this process: who finds it taken leaves it, until that one's time is over.

@@ -32,6 +32,14 @@ FROM (
 WHERE l.user_id = f.user_id
   AND (l.month_reset_date < f.month OR l.loras_created_this_month IS DISTINCT FROM f.used);
 
+-- name: reset_count
+-- Brings the company's own count of one user into this month; nothing where it is there already.
+UPDATE user_training_limits l
+SET month_reset_date = CAST(CAST(:month AS timestamptz) AT TIME ZONE 'UTC' AS date), updated_at = :now,
+    loras_created_this_month = (SELECT count(*) FROM lora_models m WHERE m.user_id = l.user_id AND m.training_status <> 'failed'
+                                AND coalesce(m.counted_at, m.created_at) >= CAST(:month AS timestamptz))
+WHERE l.user_id = :user_id AND l.month_reset_date < CAST(CAST(:month AS timestamptz) AT TIME ZONE 'UTC' AS date);
+
 -- name: ended_for
 -- Runs that ended lately and whose creator wants to be told by mail.
 SELECT r.id, l.name, r.state, r.error_message, l.training_cost, c.email
@@ -77,3 +85,12 @@ WHERE c.provider = 'runpod' AND c.remote_id IS NOT NULL
   AND c.ended_at < :ended_before AND c.ended_at > :ended_after
   AND NOT EXISTS (SELECT FROM job_costs k WHERE k.source_key = 'correct' || chr(58) || 'bill/' || c.id)
 ORDER BY c.ended_at LIMIT :limit;
+
+-- name: unbilled_orphans
+-- Pods without a run that ended within the given days and have no line in the ledger, neither of their own nor a run's.
+SELECT o.pod_id, o.ended_at FROM orphan_pods o
+WHERE o.ended_at < :ended_before AND o.ended_at > :ended_after
+  AND NOT EXISTS (SELECT FROM job_costs l WHERE l.source_key = 'orphan-pod' || chr(58) || o.pod_id)
+  AND NOT EXISTS (SELECT FROM training_calls c JOIN job_costs l ON l.source_key = 'training-call' || chr(58) || c.id
+                  WHERE c.provider = 'runpod' AND c.remote_id = o.pod_id)
+ORDER BY o.ended_at LIMIT :limit;

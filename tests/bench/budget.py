@@ -62,6 +62,8 @@ def measure(rows: int) -> Measured:
             "everything": Filter(month, EVERYTHING),
             "corrections": Filter(month, EVERYTHING, kind="correct"),
             "a rare provider": Filter(month, EVERYTHING, provider="runpod"),
+            "a rare provider of generations": Filter(month, DELIVERIES, provider="fal"),
+            "flagged": Filter(month, DELIVERIES, flagged=True),
             "a rare model": Filter(month, EVERYTHING, model=ledger.RARE_MODEL),
             "a person": Filter(month, EVERYTHING, user=UUID(ledger.PERSON)),
             "a stage": Filter(month, EVERYTHING, stage="validation"),

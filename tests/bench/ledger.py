@@ -12,17 +12,20 @@ from core.local import postgres
 
 DAYS = 60
 BATCH = 500_000
+# A budget of $200 pays about a hundred runs a month; more lines are more generations, or more lines a run.
+RUNS = 5_000
 RARE_MODEL = "studio/rare-upscaler"
 PERSON = "10000000-0000-4000-8000-000000000007"
 
-# One in fifty is a training's: reserved, settled, given back; one in ten thousand a correction. The newest is
-# number 1.
+# One in fifty is a training's: reserved, settled, given back; one in ten thousand a correction, one in fifty
+# thousand flagged, or made elsewhere than the others. The newest is number 1.
 _FILL = """
 INSERT INTO job_costs (kind, scope, month, reservation_key, provider, service, model, user_id, generation_id,
                        run_id, stage, quantity, unit, unit_price, price_version, amount_usd, occurred_at,
-                       source_key, corrects)
+                       source_key, corrects, flagged)
 SELECT kind, scope, date_trunc('month', at AT TIME ZONE 'UTC')::date, 'run:' || run,
-       coalesce((ARRAY['fal', 'replicate', 'runpod'])[1 + run %% 3], 'kie'),
+       coalesce((ARRAY['fal', 'replicate', 'runpod'])[1 + run %% 3],
+                CASE WHEN n %% 50000 = 11 THEN 'fal' ELSE 'kie' END),
        CASE WHEN run IS NULL THEN 'generation' ELSE 'training' END,
        CASE WHEN run IS NULL THEN CASE WHEN n %% 50000 = 7 THEN %(rare_model)s ELSE models[1 + n %% 3] END
        END,
@@ -32,10 +35,11 @@ SELECT kind, scope, date_trunc('month', at AT TIME ZONE 'UTC')::date, 'run:' || 
        CASE WHEN run IS NULL THEN 'generate' WHEN n / 50 %% 4 = 2 THEN 'validation' ELSE 'training' END,
        5, 'credit', 0.005, 'bench',
        CASE kind WHEN 'release' THEN -2 WHEN 'correct' THEN -0.01 WHEN 'reserve' THEN 2 ELSE 0.025 END,
-       at, 'bench:' || n, CASE kind WHEN 'correct' THEN 'bench:' || n - 1 END
+       at, 'bench:' || n, CASE kind WHEN 'correct' THEN 'bench:' || n - 1 END,
+       n %% 50000 = 13
 FROM (
     SELECT n, %(now)s - (n::float8 / %(rows)s) * %(days)s * interval '1 day' AS at,
-           CASE WHEN n %% 50 = 0 THEN n / 200 END AS run,
+           CASE WHEN n %% 50 = 0 THEN n / 200 %% %(runs)s END AS run,
            CASE WHEN n %% 50 = 0 THEN 'trainings' ELSE 'deliveries' END AS scope,
            CASE WHEN n %% 50 = 0 THEN (ARRAY['reserve', 'settle', 'settle', 'release'])[1 + (n / 50) %% 4]
                 WHEN n %% 10000 = 9999 THEN 'correct' ELSE 'settle' END AS kind,
@@ -49,11 +53,11 @@ SELECT scope, month, coalesce(sum(amount_usd) FILTER (WHERE kind IN ('settle', '
        coalesce(sum(amount_usd) FILTER (WHERE kind IN ('reserve', 'release')), 0)
 FROM job_costs WHERE scope = 'trainings' GROUP BY scope, month
 """
-# The runs behind the trainings' lines; a real budget pays about a hundred a month.
+# The runs behind the trainings' lines.
 _RUNS = """
 INSERT INTO lora_training_jobs (id, state, trainer, quoted_usd, creator_key, creator_name)
 SELECT run_id, 'completed', min(provider), 2, 'staff:' || min(user_id::text), 'somebody'
-FROM job_costs WHERE run_id IS NOT NULL GROUP BY run_id LIMIT 5000
+FROM job_costs WHERE run_id IS NOT NULL GROUP BY run_id
 """
 
 
@@ -91,7 +95,7 @@ def _write(url: str, rows: int) -> None:
         for first in range(1, rows + 1, BATCH):
             last = min(first + BATCH - 1, rows)
             values = {"now": now, "rows": rows, "days": DAYS, "first": first, "last": last}
-            connection.execute(_FILL.encode(), {**values, "rare_model": RARE_MODEL})
+            connection.execute(_FILL.encode(), {**values, "rare_model": RARE_MODEL, "runs": RUNS})
         for definition, _ in made:
             connection.execute(definition.encode())
         connection.execute("VACUUM ANALYZE job_costs")
@@ -100,4 +104,5 @@ def _write(url: str, rows: int) -> None:
         connection.execute("VACUUM ANALYZE lora_training_jobs")
         connection.execute("SET session_replication_role = origin")
         connection.execute("UPDATE cost_fold_state SET begun_at = NULL")
-        connection.execute((database.MIGRATIONS / "0040_ledger.sql").read_bytes())
+        for name in ("0040_ledger.sql", "0076_rare_lines.sql"):
+            connection.execute((database.MIGRATIONS / name).read_bytes())

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -107,9 +108,29 @@ def mailbox() -> Iterator[Received]:
         yield received
 
 
+STREAMLIT = ("-m", "streamlit", "run", "app.py")
+# The same, with product staff in front of the pages in the operator's place.
+AS_PRODUCT_STAFF = (
+    "-c",
+    (
+        "import sys; from core import access; from core.access import Actor, Role;"
+        "mia = Actor('person', 'mia', 'Mia', frozenset({Role.PRODUCT}), 'page');"
+        "access.local_operator = lambda *_: mia;"
+        "from streamlit.web import cli; sys.argv = ['streamlit', 'run', 'app.py']; cli.main()"
+    ),
+)
+
+
 @pytest.fixture(scope="package")
 def product(mailbox: Received) -> Iterator[Product]:
     """`streamlit run app.py` with nothing configured but this machine's mail, in a data folder of its own."""
+    with started(mailbox) as product:
+        yield product
+
+
+@contextmanager
+def started(mailbox: Received, command: Sequence[str] = STREAMLIT) -> Iterator[Product]:
+    """The product, begun by this command of Python's, in a data folder of its own."""
     with postgres.temporary_folder() as place:
         port = free_port()
         environment = {
@@ -125,11 +146,7 @@ def product(mailbox: Received) -> Iterator[Product]:
         said = place / "said.log"
         with said.open("wb") as output:
             web = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", "app.py"],
-                cwd=ROOT,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                [sys.executable, *command], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
             )
         try:
             yield _ready(f"http://127.0.0.1:{port}", web, place / "data", said)
@@ -218,6 +235,13 @@ def open_tab(browser: Browser, product: Product) -> Iterator[OpenTab]:
     """Opens tabs, each with a session of its own; none may log an error or reach outside."""
     product.empty()
     product.pace(image_seconds=0.5, video_seconds=0.8)
+    with tabs(browser, product) as open_one:
+        yield open_one
+
+
+@contextmanager
+def tabs(browser: Browser, product: Product) -> Iterator[OpenTab]:
+    """Opens tabs on this product; at the end none may have logged an error or reached outside."""
     opened: list[tuple[BrowserContext, Tab]] = []
 
     def open_one(*, width: int = 1280, height: int = 800, dark: bool = False) -> Tab:

@@ -14,6 +14,12 @@ from tests.database import ledger
 from tests.journeys.mailbox import Received
 from tests.pages import money
 
+BESIDE_ALERTS = """
+() => getComputedStyle(
+  document.querySelector('[data-testid=stSidebarNavLink][href$="/alerts"]'), '::after'
+).content
+"""
+
 
 @pytest.fixture(autouse=True)
 def a_month(product: Product) -> Iterator[None]:
@@ -52,6 +58,9 @@ def test_150_is_crossed_told_once_and_seen(open_tab: OpenTab, product: Product, 
     launch(tab, "Eve")
     until(lambda: alerts_of(product, "budget_alert") == 1, "$150 is noticed")
     until(lambda: any("$150.00" in subject for subject in mailbox.subjects), "the mail arrives")
+    tab.open("/budget")
+    [(waiting,)] = product.rows("SELECT count(*) FROM alerts WHERE resolved_at IS NULL")
+    until(lambda: tab.evaluate(BESIDE_ALERTS) == f'"{waiting}"', "their number stands in the sidebar")
     phone = open_tab(width=390, height=844)
     phone.open("/alerts")
     card = phone.page.locator("[class*=st-key-so-alert-]", has_text="have cost $150.00").first

@@ -9,7 +9,7 @@ import pytest
 
 from core import access, database
 from core.access import Actor, Role
-from core.alerts import service, views
+from core.alerts import policy, repository, service, views
 from core.alerts.models import Alert, Kind
 from core.errors import Conflict, InvalidInput, NotAllowed
 from core.work import runs
@@ -209,3 +209,14 @@ def test_two_jobs_at_once_open_one_alert() -> None:
     for _ in range(3):
         service.watch_deliveries(NOW + 3 * S)
     assert len(sql("SELECT 1 FROM alerts WHERE resolved_at IS NULL")) == 1
+
+
+def test_who_looked_before_does_not_resolve_what_another_has_found_since() -> None:
+    looked_at = repository.looking()
+    lose()
+    [alert] = watch()
+    with database.statement() as connection:
+        slow = repository.record(connection, policy.OF_DELIVERIES, (), NOW + 4 * S, looked_at)
+    assert (slow, [one.id for one in views.waiting(ADA)]) == (0, [alert.id])
+    sql("DELETE FROM generations")
+    assert watch(10 * S) == []

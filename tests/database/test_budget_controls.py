@@ -90,6 +90,15 @@ def test_everything_can_have_a_limit_of_its_own() -> None:
     assert views.position(ADA, NOW, EVERYTHING).left_usd == 0
 
 
+def test_a_month_that_is_over_is_shown_with_what_was_allowed_then() -> None:
+    controls.override(ADA, uuid.uuid4(), TRAININGS, D(5), "a campaign", NOW + timedelta(days=90), NOW)
+    later = NOW + timedelta(days=20)
+    controls.set_limit(ADA, TRAININGS, D(300), D(250), "a busy month", later)
+    stands = views.board(ADA, later, TRAININGS, NOVEMBER).position
+    assert (stands.limit_usd, stands.alert_usd, stands.override_usd) == (D(205), D(150), D(5))
+    assert views.board(ADA, later, TRAININGS).position.limit_usd == 300
+
+
 def test_an_override_lets_more_through_until_it_ends() -> None:
     settle(reserve("199"), "199")
     with pytest.raises(BudgetExceeded):
@@ -225,3 +234,20 @@ def test_a_filter_is_read_from_its_address(given: dict[str, str], faults: int) -
     wanted, found = lines.read(given, NOW)
     assert len(found) == faults
     assert lines.read(wanted.query(), NOW) == (wanted, [])
+
+
+def test_rare_lines_are_found_by_indexes_of_their_own() -> None:
+    delivery("0.01", "kie:1", flagged=True, note="No price")
+    delivery("0.02", "fal:1", provider="fal", at=NOW - timedelta(minutes=1))
+    delivery("0.03", "fal:2", provider="fal", flagged=True, at=NOW - timedelta(minutes=2))
+    settle(reserve("2"), "2", "fal:3")
+    fold.run(NOW)
+
+    def keys(**wanted: Any) -> set[str | None]:
+        return {line.source_key for line in lines.every_line(ADA, Filter(NOVEMBER, **wanted))}
+
+    assert keys(scope=DELIVERIES, provider="fal") == {"fal:1", "fal:2"}
+    assert keys(scope=EVERYTHING, provider="fal", kind="settle") == {"fal:1", "fal:2", "fal:3"}
+    assert keys(scope=EVERYTHING, flagged=True) == {"kie:1", "fal:2"}
+    assert keys(scope=DELIVERIES, flagged=True, provider="fal") == {"fal:2"}
+    assert keys(scope=TRAININGS, flagged=True) == set()

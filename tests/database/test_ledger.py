@@ -1,5 +1,7 @@
 """The ledger's lines: never changed, put right by further ones, counted once, whoever wrote them."""
 
+import random
+import string
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +35,8 @@ ADA = access.command_line("ada")
 MIA = Actor("person", "mia", "Mia", frozenset({Role.PRODUCT}), "page")
 NOVEMBER = date(2026, 11, 1)
 D = Decimal
+# No compression makes it fit into an index's entry.
+LONG = "".join(random.Random(1).choices(string.ascii_letters, k=9_000))
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,7 @@ def test_lines_of_other_systems_stay_theirs_and_count() -> None:
         ({"occurred_at": "-infinity", "amount_usd": "1"}, "1.0000"),
         ({"kind": "refund", "amount_usd": "-0.5"}, "-0.5000"),
         ({"kind": "x" * 5000, "provider": "y" * 5000, "stage": "z" * 5000, "amount_usd": "1"}, "1.0000"),
+        ({"service": LONG, "provider": LONG, "amount_usd": "1"}, "1.0000"),
         ({"user_id": str(uuid.uuid4()), "amount_usd": "1"}, "1.0000"),
     ],
 )
@@ -228,6 +233,15 @@ def test_the_last_second_of_a_month_is_that_months() -> None:
     wanted = "dimension = 'all' AND grain = 'day' AND settled_usd > 0 AND scope = 'trainings'"
     [(day,)] = sql(f"SELECT start FROM cost_rollup WHERE {wanted}")
     assert day == date(2026, 11, 30)
+
+
+def test_a_clock_that_jumps_back_settles_in_the_reservations_month() -> None:
+    first = datetime(2026, 12, 1, 0, 0, 5, tzinfo=UTC)
+    settle(reserve("2", now=first), "1.75", now=first - timedelta(days=3))
+    assert stands(now=first) == ("1.7500", "0.0000")
+    assert stands() == ("0.0000", "0.0000")
+    wanted = "dimension = 'all' AND grain = 'day' AND settled_usd > 0 AND scope = 'trainings'"
+    assert sql(f"SELECT start FROM cost_rollup WHERE {wanted}") == [(date(2026, 12, 1),)]
 
 
 def test_a_leap_day_is_a_day_of_its_month() -> None:

@@ -1,6 +1,7 @@
 """Creating a generation: the row first, one paid call, whatever is pressed twice."""
 
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from core import access, settings
+from core.budget import controls, fold
 from core.deliveries import sending, service, tools
 from core.providers.contract import Task
 from tests.journeys.world import World
@@ -175,3 +177,23 @@ def test_what_it_cost_is_written_once(world: World) -> None:
             f"kie:{task}",
         )
     ]
+
+
+def test_beyond_a_limit_of_generations_none_is_begun_until_operations_override(world: World) -> None:
+    operations, now = access.command_line("ops"), datetime.now(UTC)
+    controls.set_limit(operations, "deliveries", Decimal("0.04"), Decimal("0.03"), "a cap", now)
+    try:
+        first = world.create("within it")
+        world.settle(first["generationId"], {"delivered"})
+        fold.run(datetime.now(UTC))
+        body = {"model": "flux-2/pro-text-to-image", "input": {"prompt": "beyond it"}}
+        refused = world.web.post("/api/kie/createTask", json=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
+        assert "$0.03 of the deliveries budget" in refused.json()["error"]["message"]
+        assert (len(world.calls("create")), world.sql("SELECT count(*) FROM generations")[0][0]) == (1, 1)
+        more, end = Decimal("0.05"), now + timedelta(hours=1)
+        controls.override(operations, uuid.uuid4(), "deliveries", more, "a customer waits", end, now)
+        assert world.web.post("/api/kie/createTask", json=body).status_code == 201
+    finally:
+        world.sql("DELETE FROM budget_limits WHERE set_by = 'ops'")
+        world.sql("DELETE FROM budget_overrides")

@@ -1,11 +1,13 @@
 """A LoRA trained through the API: from files, once a key, or refused with the reason."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.journeys.lora_users import LORAS, files, ids, lora
+from core.budget.policy import month_of
+from tests.journeys.lora_users import ADA, LORAS, files, ids, lora
 from tests.journeys.users import is_error
 from tests.journeys.world import World
 
@@ -92,3 +94,17 @@ def test_names_quota_and_budget_have_their_own_answers(api: World, ada: httpx.Cl
     answer = ada.post(LORAS, data={"name": "Sixth"}, files=files())
     assert is_error(answer, 429, "quota_exceeded")
     assert "5 of 5 LoRAs of this month" in answer.json()["error"]["message"]
+
+
+def test_who_asks_before_the_job_brings_the_companys_count_into_its_month(
+    api: World, ada: httpx.Client
+) -> None:
+    lora(api, name="Taken")
+    api.sql(
+        "INSERT INTO user_training_limits (user_id, loras_created_this_month, month_reset_date)"
+        " VALUES (%s, 5, '2026-01-01')",
+        ADA,
+    )
+    assert is_error(ada.post(LORAS, data={"name": "Taken"}, files=files()), 409, "name_taken")
+    [row] = api.sql("SELECT * FROM user_training_limits")
+    assert (row.loras_created_this_month, row.month_reset_date) == (1, month_of(datetime.now(UTC)))

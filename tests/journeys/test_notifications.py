@@ -1,9 +1,11 @@
 """Alerts by mail and webhook: once, grouped, tried again, and without a secret anywhere."""
 
 import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from core import access, database, settings
 from core.access import Actor, Role
+from core.alerts import lookout
 from core.alerts import service as alerts
 from core.alerts import views as alerts_views
 from core.alerts.models import Kind
@@ -19,10 +22,12 @@ from core.budget import service as budget
 from core.budget.models import CostLine, Reservation
 from core.errors import Conflict, InvalidInput, NotAllowed
 from core.notifications import channels, service
+from core.settings import ROOT
 from core.trainings import telling
+from core.work import runs
 from jobs import alerts as alerts_job
 from tests.journeys.mailbox import Received, mail_server, webhook
-from tests.journeys.world import World, all_rows
+from tests.journeys.world import World, all_rows, until
 
 ADA = access.command_line("ada")
 NOW = datetime.now(UTC)
@@ -51,6 +56,17 @@ def told(
     return mails, posts
 
 
+def later(seconds: float = 0) -> Callable[[], datetime]:
+    """A clock that shows so much after the time for which messages are held."""
+    at = datetime.now(UTC) + alerts.GATHERED_FOR + timedelta(seconds=seconds)
+    return lambda: at
+
+
+def deliver() -> int:
+    """Send what is due once messages are no longer held."""
+    return service.deliver(later())
+
+
 def spend(amount: str) -> None:
     """Trainings that cost so much this month."""
     key = f"run:{uuid.uuid4()}"
@@ -61,35 +77,100 @@ def spend(amount: str) -> None:
         budget.settle(connection, key, [line], now)
 
 
-def test_crossing_150_is_one_alert_and_one_message_however_many_look(
+def test_crossing_150_is_one_alert_and_one_message_however_many_processes_look(
     told: tuple[Received, Received], world: World
 ) -> None:
     mails, posts = told
     spend("99.99")
-    assert [alerts.watch_money(NOW), alerts.tell(NOW), service.deliver()] == [0, 0, 0]
+    assert [alerts.watch_money(NOW), alerts.tell(NOW), deliver()] == [0, 0, 0]
     spend("50.01")
-
-    def one_process(_: int) -> None:
-        now = datetime.now(UTC)
-        alerts.watch_money(now)
-        alerts.tell(now)
-        service.deliver()
-
-    with ThreadPoolExecutor(10) as pool:
-        list(pool.map(one_process, range(10)))
+    world.sql(
+        "INSERT INTO generations (status, delivery_state, task_id, provider_read_at)"
+        " VALUES ('failed', 'lost', 't', now() - interval '1 min')"
+    )
+    at_once(10, "from jobs import alerts; alerts.run()")
     found = alerts_views.waiting(ADA)
-    assert [alert.kind for alert in found] == [Kind.BUDGET_ALERT, Kind.BUDGET_HALF]
-    assert sum("$150.00" in subject for subject in mails.subjects) == 1
-    # What two processes opened at once may be told in two messages, each alert in one.
-    told_of = [
-        alert for body in map(mails.body, range(len(mails.mails))) for alert in body.split("\n\n")[:-1]
-    ]
-    assert len(told_of) == 2
-    assert len(mails.mails) == len(posts.posts) <= 2
+    assert [alert.kind for alert in found] == [Kind.LOST_RESULTS, Kind.BUDGET_ALERT, Kind.BUDGET_HALF]
+    assert len({alert.message_key for alert in found}) == 1
+    at_once(
+        10,
+        "from core import database; from core.alerts.service import GATHERED_FOR;"
+        "from core.notifications import service;"
+        "service.deliver(lambda: database.now() + GATHERED_FOR)",
+    )
+    assert mails.subjects == ["Studio Ops: 1 result lost, and 2 more"]
+    assert len(posts.posts) == 1
     for _ in range(3):
         spend("1")
-        one_process(0)
-    assert len(mails.mails) == len(posts.posts) <= 2
+        alerts_job.run()
+        deliver()
+    assert (len(mails.mails), len(posts.posts)) == (1, 1)
+
+
+def at_once(processes: int, code: str) -> None:
+    """Run this in so many processes of their own, which begin together."""
+    begin = f"import sys; sys.stdin.read(); {code}"
+    crowd = [
+        subprocess.Popen([sys.executable, "-c", begin], cwd=ROOT, env=dict(os.environ), stdin=subprocess.PIPE)
+        for _ in range(processes)
+    ]
+    for one in crowd:
+        assert one.stdin is not None
+        one.stdin.close()
+    assert [one.wait(120) for one in crowd] == [0] * processes
+
+
+def test_what_opens_while_a_message_waits_joins_it(told: tuple[Received, Received], world: World) -> None:
+    mails, _ = told
+    spend("100")
+    alerts_job.run()
+    spend("50")
+    alerts_job.run()
+    deliver()
+    assert mails.subjects == [f"Studio Ops: {NOW:%B}'s trainings have cost $150.00, and 1 more"]
+    assert "half of the budget" in mails.body(0)
+    world.sql(
+        "INSERT INTO generations (status, delivery_state, task_id, provider_read_at)"
+        " VALUES ('failed', 'lost', 't', now() - interval '1 min')"
+    )
+    alerts_job.run()
+    deliver()
+    assert mails.subjects[1:] == ["Studio Ops: 1 result lost"]
+
+
+@pytest.mark.parametrize("dead", ["clock", "worker"])
+def test_a_dead_clock_or_worker_is_told_by_who_is_alive(
+    told: tuple[Received, Received], world: World, dead: str
+) -> None:
+    mails, _ = told
+    alive = {"clock": "worker", "worker": "clock"}[dead]
+    for role in ("clock", "worker"):
+        runs.beat(uuid.uuid4(), role, NOW - timedelta(minutes=3))
+    for seconds in (30, 0):
+        at = NOW - timedelta(seconds=seconds)
+        runs.beat(uuid.uuid4(), alive, at)
+        lookout.look(NOW - timedelta(hours=1), at)
+    until(lambda: mails.subjects == [f"Studio Ops: No {dead} is alive"])
+    runs.beat(uuid.uuid4(), dead, NOW)
+    lookout.look(NOW - timedelta(hours=1), NOW)
+    assert alerts_views.waiting(ADA) == []
+    assert len(mails.mails) == 1
+
+
+def test_with_both_dead_the_web_process_tells(
+    told: tuple[Received, Received], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mails, _ = told
+    world.sql("DELETE FROM process_heartbeats")
+    monkeypatch.setattr(runs, "BEAT_EVERY", timedelta(milliseconds=50))
+    monkeypatch.setattr(runs, "DEAD_AFTER", timedelta(milliseconds=100))
+    monkeypatch.setattr(alerts, "GATHERED_FOR", timedelta(0))
+    with lookout.kept():
+        until(lambda: len(mails.mails) > 0)
+    assert mails.subjects[0].endswith("is alive, and 1 more")
+    body = mails.body(0)
+    assert "No clock is alive" in body
+    assert "No worker is alive" in body
 
 
 def test_a_threshold_is_told_once_a_month_even_after_it_was_left(
@@ -98,7 +179,7 @@ def test_a_threshold_is_told_once_a_month_even_after_it_was_left(
     mails, _ = told
     spend("151")
     alerts_job.run()
-    service.deliver()
+    deliver()
     assert len(mails.mails) == 1
     [line] = world.sql("SELECT id FROM job_costs WHERE kind = 'settle'")
     budget.correct(ADA, line.id, Decimal(10), "a refund", NOW, "request-1")
@@ -106,7 +187,7 @@ def test_a_threshold_is_told_once_a_month_even_after_it_was_left(
     assert alerts_views.waiting(ADA) == []
     spend("145")
     alerts_job.run()
-    service.deliver()
+    deliver()
     assert alerts_views.waiting(ADA) == []
     assert len(mails.mails) == 1
 
@@ -121,7 +202,7 @@ def test_the_message_says_what_and_where_and_groups_what_opened_together(
         " VALUES ('failed', 'lost', 't', now() - interval '1 min')"
     )
     alerts_job.run()
-    assert service.deliver() == 2
+    assert deliver() == 2
     [subject] = mails.subjects
     assert subject == "Studio Ops: 1 result lost, and 2 more"
     body = mails.body(0)
@@ -139,11 +220,7 @@ def test_a_broken_channel_is_tried_again_shown_and_stops_nothing(
     spend("160")
     alerts_job.run()
     at = datetime.now(UTC)
-
-    def later(seconds: float) -> Callable[[], datetime]:
-        return lambda: at + timedelta(seconds=seconds)
-
-    assert service.deliver(later(0)) == 1
+    assert service.deliver(later()) == 1
     assert service.deliver(later(5)) == 0
     for seconds in (11, 50):
         assert service.deliver(later(seconds)) == 0
@@ -164,9 +241,8 @@ def test_a_message_that_is_never_taken_is_given_up(told: tuple[Received, Receive
     posts.status = 500
     spend("160")
     alerts_job.run()
-    at = datetime.now(UTC)
     for hour in range(20):
-        service.deliver(lambda hour=hour: at + timedelta(hours=6 * hour))  # type: ignore[misc]
+        service.deliver(later(3600 * 6 * hour))
     assert len(posts.posts) == len(service.PAUSES) + 1
     found = alerts_views.told(ADA, alerts_views.waiting(ADA))
     states = {one.label: one.state for outcomes in found.values() for one in outcomes}
@@ -183,12 +259,11 @@ def test_who_was_killed_while_sending_leaves_the_message_to_the_next(
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    at = datetime.now(UTC)
     with pytest.raises(KeyboardInterrupt):
-        service.deliver(lambda: at, send=killed)
-    service.deliver(lambda: at + timedelta(seconds=30))
+        service.deliver(later(), send=killed)
+    service.deliver(later(30))
     assert world.sql("SELECT count(*) FROM notifications WHERE state = 'sending'")[0][0] == 1
-    service.deliver(lambda: at + service.LEASE)
+    service.deliver(later(service.LEASE.total_seconds() + 1))
     assert world.sql("SELECT count(*) FROM notifications WHERE state = 'sent'")[0][0] == 2
     assert len(mails.mails) == 1
 
@@ -199,7 +274,7 @@ def test_no_secret_of_a_channel_is_ever_shown(told: tuple[Received, Received], w
     [channel] = [one for one in channels.of(settings.current()) if not one.is_mail]
     assert SECRET not in repr(channel)
     service.test(ADA, channel.id, NOW)
-    service.deliver()
+    deliver()
     assert SECRET not in all_rows(world, ("notifications", "alerts", "audit_log"))
     [standing] = [one for one in service.standings() if not one.channel.is_mail]
     assert standing.last is not None
@@ -213,7 +288,7 @@ def test_a_test_message_goes_to_one_channel_and_tells_what_became_of_it(
     mail = channels.mail_channel(channels.of(settings.current()))
     assert mail is not None
     key = service.test(ADA, mail.id, NOW)
-    service.deliver()
+    deliver()
     assert mails.subjects == ["Studio Ops: a test message"]
     assert posts.posts == []
     [outcome] = service.outcomes(ADA, [key])[key]
@@ -241,7 +316,7 @@ def test_who_launched_a_training_is_told_its_end_by_mail_when_they_asked(
     assert telling.tell_ends(datetime.now(UTC)) == 0
     assert service.choose_mail(ADA, " ada@studio.example ", NOW) == "ada@studio.example"
     assert [telling.tell_ends(datetime.now(UTC)) for _ in range(2)] == [1, 0]
-    service.deliver()
+    deliver()
     assert mails.subjects == ["Your LoRA “Ada” is completed"]
     assert mails.mails[0]["To"] == "ada@studio.example"
     assert f"/training_runs?run={run}" in mails.body(0)
@@ -268,6 +343,6 @@ def test_without_a_mail_channel_nobody_can_ask_for_mail(world: World, configure:
 def test_without_a_channel_alerts_stand_on_the_page_alone(world: World) -> None:
     spend("160")
     alerts_job.run()
-    assert service.deliver() == 0
+    assert deliver() == 0
     assert len(alerts_views.waiting(ADA)) == 2
     assert world.sql("SELECT count(*) FROM notifications")[0][0] == 0

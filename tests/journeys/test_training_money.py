@@ -1,14 +1,17 @@
 """The money of trainings: every paid call a line, RunPod's bill, worth, quotas, the company's count."""
 
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import httpx
+import pytest
 
 from core import access
+from core.access import Actor
 from core.alerts import service as alerts
 from core.alerts import views as alerts_views
 from core.alerts.models import Kind
@@ -16,10 +19,10 @@ from core.budget import fold, views
 from core.budget.models import BudgetExceeded
 from core.budget.policy import month_of
 from core.providers.runpod import RunPodTrainer
-from core.trainings import billing, cleaning, spending
+from core.trainings import billing, cleaning, service, spending
 from core.trainings.models import RunState
 from core.trainings.tools import Tools
-from tests.journeys.training_world import Trainings
+from tests.journeys.training_world import STAFF, Trainings
 from tests.pages import money
 
 ADA = access.command_line("ada")
@@ -72,22 +75,37 @@ def test_what_a_completed_lora_costs_holds_the_failed_ones(trainings: Trainings)
     assert (quota.used, quota.quota) == (1, 5)
 
 
-def test_launches_at_once_get_as_many_as_fit(trainings: Trainings) -> None:
+def test_of_fifty_launches_at_once_as_many_begin_as_fit(trainings: Trainings) -> None:
+    # $4.30 are left, a training is quoted at $2.105. Each has a creator of its own, so that the budget alone
+    # has them wait for each other.
     money.spend("195.70")
+    crowd = [Actor("person", f"p{n}", f"P {n}", STAFF.roles, "page") for n in range(50)]
+    wishes = [trainings.wish(draft_id=trainings.draft()) for _ in crowd]
+    together = threading.Barrier(50)
 
-    def launch(n: int) -> bool:
+    def launch(n: int) -> str:
+        together.wait(60)
         try:
-            trainings.launch(name=f"Crowd {n} {uuid.uuid4().hex[:6]}")
-        except BudgetExceeded:
-            return False
-        return True
+            service.launch(crowd[n], wishes[n], trainings.tools)
+        except BudgetExceeded as refusal:
+            return refusal.message
+        return ""
 
-    # $4.30 are left, a training is quoted at $2.105.
-    with ThreadPoolExecutor(6) as pool:
-        begun = sum(pool.map(launch, range(6)))
-    assert begun == 2
+    with ThreadPoolExecutor(50) as pool:
+        said = list(pool.map(launch, range(50)))
+    assert said.count("") == 2
+    refused = {text for text in said if text}
+    assert len(refused) == 1
+    assert refused.pop().startswith(
+        "This would take $2.11 of the trainings budget, and $0.09 is left of $200.00 for"
+        f" {datetime.now(UTC):%B} ($195.70 spent, $4.21 reserved). Wait for 1 "
+    )
     position = views.position(ADA, datetime.now(UTC))
     assert (position.reserved_usd, position.left_usd) == (D("4.2100"), D("0.0900"))
+    runs = trainings.world.sql(
+        "SELECT count(*) AS n, count(DISTINCT reservation_key) AS m FROM lora_training_jobs"
+    )
+    assert (runs[0].n, runs[0].m) == (2, 2)
 
 
 def test_runpods_own_bill_corrects_what_was_written(trainings: Trainings) -> None:
@@ -109,6 +127,48 @@ def test_runpods_own_bill_corrects_what_was_written(trainings: Trainings) -> Non
     [line] = trainings.world.sql("SELECT kind, corrects, note FROM job_costs WHERE kind = 'correct'")
     assert line.corrects == str(row.id)
     assert "RunPod billed $1.2345" in line.note
+
+
+def test_the_sandbox_bills_a_pod_by_its_time_as_the_ledger_does(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainings.completed(trainer="runpod")
+    trainings.world.sql(
+        "UPDATE training_calls SET ended_at = ended_at - interval '7 hours' WHERE run_id = %s", run.id
+    )
+    assert billing.compare(trainings.tools) == 0
+    runpod = trainings.tools.trainers["runpod"]
+    assert isinstance(runpod, RunPodTrainer)
+    [call] = [one for one in trainings.calls(run.id) if one.provider == "runpod"]
+    billed = runpod.billed(call.remote_id)
+    assert billed is not None
+    assert billed > 0
+    # To the last part of a cent the bill is what stands in the end.
+    monkeypatch.setattr(billing, "TOLERATED", D("-1"))
+    billing.compare(trainings.tools)
+    [total] = trainings.world.sql(
+        "SELECT sum(amount_usd) AS usd FROM job_costs WHERE run_id = %s AND provider = 'runpod'"
+        " AND kind IN ('settle', 'correct')",
+        run.id,
+    )
+    assert total.usd == billed.quantize(D("0.0001"))
+
+
+def test_a_pod_that_belonged_to_no_run_is_a_line_once_it_is_billed(trainings: Trainings) -> None:
+    now = datetime.now(UTC)
+    trainings.world.sql(
+        "INSERT INTO orphan_pods (pod_id, usd_per_hour, seen_at, ended_at)"
+        " VALUES ('lost', 2.89, %s, %s), ('young', 2.89, %s, %s)",
+        now, now - timedelta(hours=7), now, now - timedelta(hours=1),
+    )  # fmt: skip
+    assert billing.compare(_bills(trainings, "0.4817")) == 1
+    assert billing.compare(_bills(trainings, "0.4817")) == 0
+    [line] = trainings.world.sql("SELECT * FROM job_costs")
+    assert (line.scope, line.kind, line.provider, line.stage) == ("trainings", "settle", "runpod", "training")
+    assert (line.amount_usd, line.note) == (D("0.4817"), "Pod lost belonged to no run.")
+    month = now - timedelta(hours=7)
+    fold.run(now)
+    assert views.position(ADA, month).settled_usd == D("0.4817")
 
 
 def test_a_pod_of_nobody_is_an_alert(trainings: Trainings) -> None:

@@ -70,6 +70,18 @@ def test_an_open_alert_says_what_since_when_and_leads_to_its_evidence(
     assert [link.proto.page for link in app.page_link] == ["budget", "budget"]
 
 
+def test_numbers_stand_beside_the_pages_where_something_waits(
+    open_page: OpenPage, alive: None, connection: Connection
+) -> None:
+    assert 'content:"' not in html_of(open_page(PAGE))
+    crossed()
+    connection.execute("INSERT INTO alerts (kind, severity, count) VALUES ('stuck', 'warning', 120)")
+    said = html_of(open_page("budget.py"))
+    assert '[href$="/alerts"]::after{content:"3"' in said
+    assert '[href$="/delivery_health"]::after{content:"99+"' in said
+    assert "3\u00a0open alerts, 120\u00a0stuck deliveries" in said
+
+
 def test_it_is_seen_with_a_note_and_stands_with_those_that_are(open_page: OpenPage, alive: None) -> None:
     crossed()
     [first, _] = alerts.waiting(ADA)
@@ -107,7 +119,7 @@ def test_channels_say_whether_they_work_and_never_their_address(
     open_page: OpenPage, alive: None, channels: None
 ) -> None:
     crossed()
-    notifications.deliver()
+    notifications.deliver(lambda: datetime.now(UTC) + service.GATHERED_FOR)
     app = open_page(PAGE)
     assert not failures_of(app)
     said = html_of(app)

@@ -42,7 +42,10 @@ def test_the_first_day_says_that_it_is_too_early(open_page: OpenPage, alive: Non
     assert "Too early to say where the month is going: a forecast needs 3 days, and there are 0." in said
     assert "$200.00 left of $200.00" in said
     assert "Nobody has begun a LoRA in this month." in said
-    assert "No such line" in said
+    assert "No line in this month" in said
+    assert "none is completed yet" in said
+    assert "no run has failed or was cancelled" in said
+    assert "Nothing was settled in" in said
 
 
 def test_settled_and_reserved_stand_apart_with_the_marks(open_page: OpenPage, alive: None) -> None:
@@ -63,7 +66,7 @@ def test_a_month_tells_where_it_goes_and_how_good_the_method_was(open_page: Open
     assert not failures_of(app)
     said = html_of(app)
     assert "will come to about" in said
-    assert "$200.00 is not crossed this month." in said
+    assert "Neither $150.00 nor $200.00 is crossed this month." in said
     assert "has not been tried on a whole month yet" in said
     tested = views.board(money.OPERATOR, datetime.now(UTC))
     object.__setattr__(tested, "back_test", BackTest(2, 40, 0.1234, 0.5))
