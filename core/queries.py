@@ -39,6 +39,14 @@ class Query:
         return connection.execute(self.clause, parameters).rowcount
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A number that pages show: what it means, and the SQL that counts it."""
+
+    meaning: str
+    sql: str
+
+
 @cache
 def load(domain: str) -> dict[str, Query]:
     """The queries of `sql/queries/<domain>.sql` by name."""

@@ -10,6 +10,7 @@ from itertools import groupby
 from sqlalchemy import Connection, RowMapping
 
 from core import database, queries
+from core.queries import Figure
 from core.storage.contract import ObjectInfo, Storage
 from core.storage.purposes import PURPOSES, ending_of, purpose_of
 
@@ -19,6 +20,12 @@ DAILY_KEPT = timedelta(days=400)
 COUNT_WITHIN = "10min"
 
 _SQL = queries.load("storage")
+
+FIGURE = Figure(
+    "Files and bytes in our storage by bucket and by what they are for, as the newest finished count has"
+    " them. A job counts once an hour.",
+    _SQL["latest_usage"].sql,
+)
 
 # Files and bytes by bucket and purpose.
 Counts = dict[tuple[str, str], tuple[int, int]]
@@ -79,11 +86,12 @@ def files(storage: Storage, bucket: str, purpose: str, until: datetime) -> Itera
 def snapshot(storage: Storage, now: datetime) -> Snapshot:
     """Count what `storage` holds, record it as of `now`, and thin out old counts.
 
-    Steps: 1. count, by one query where the files' table is at hand, else by a listing that streams;
+    Steps: 1. count, by one query where the files' table is at hand, else by a listing that streams and leaves
+    out what comes while it goes on, as the list behind the number does;
     2. record in one transaction. A count that fails half-way records nothing. Counts of the last two
     days are kept as they are, of earlier days the last one, for 400 days.
     """
-    counts = _count(storage)
+    counts = _count(storage, now)
     lines = tuple(
         Line(bucket, purpose, *counts.get((bucket, purpose), (0, 0)))
         for bucket, purposes in PURPOSES.items()
@@ -95,14 +103,14 @@ def snapshot(storage: Storage, now: datetime) -> Snapshot:
     return Snapshot(now, lines)
 
 
-def _count(storage: Storage) -> Counts:
+def _count(storage: Storage, now: datetime) -> Counts:
     if storage.kind == "supabase":
         with database.transaction() as connection:
             counts = _count_by_table(connection)
         # An empty table may be that of another database than the storage's own.
         if counts:
             return counts
-    return _count_by_listing(storage)
+    return _count_by_listing(storage, now)
 
 
 def _count_by_table(connection: Connection) -> Counts:
@@ -114,11 +122,12 @@ def _count_by_table(connection: Connection) -> Counts:
     return _added((row["bucket"], row["ending"] or "", row["files"], row["bytes"]) for row in rows)
 
 
-def _count_by_listing(storage: Storage) -> Counts:
+def _count_by_listing(storage: Storage, until: datetime) -> Counts:
     return _added(
         (bucket, ending_of(found.path), 1, found.bytes)
         for bucket in PURPOSES
         for found in storage.walk(bucket)
+        if found.modified_at <= until
     )
 
 

@@ -5,6 +5,7 @@ from html import escape
 import streamlit as st
 
 from core.budget import ledger, views
+from core.budget.figures import FIGURES
 from core.budget.models import EVERYTHING, TRAININGS
 from core.trainings import spending
 from pages.components import (
@@ -12,6 +13,7 @@ from pages.components import (
     budget_controls,
     budget_ledger,
     budget_parts,
+    definition,
     errors,
     look,
     times,
@@ -48,8 +50,12 @@ def everything() -> None:
         refresh = f"refreshed every {REFRESH_S} s" if st.session_state["budget-live"] else "paused"
         counted = f", lines counted {times.ago_html(board.folded_at, now, zone)}" if board.folded_at else ""
         as_of = f"{wanted.month:%B %Y}, UTC · as of {times.clock_time(now, zone)}, {refresh}{counted}"
-        st.html(f'<div class="so-as-of">{as_of}</div>')
+        st.html(definition.as_of_html(as_of, now, zone))
         with st.container(border=True, gap="small", key="so-budget-month"):
+            mark = definition.mark_html("The month", FIGURES["month"])
+            st.html(
+                definition.head_html(f"{wanted.month:%B %Y}", budget_parts.SCOPE_NAMES[wanted.scope], mark)
+            )
             st.html(budget_bar.head_html(board.position) + budget_bar.bar_html(board.position))
             with st.container(
                 horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.deliveries import health_rows, windows
 from pages.components import (
+    definition,
     errors,
     health_filters,
     health_panels,
@@ -33,7 +34,7 @@ def everything() -> None:
         before = keyset_table.place(health_table.table_key(chosen))
         board = health_rows.board(actor, chosen, now, before)
         refresh = f"refreshed every {REFRESH_S} s" if st.session_state["health-live"] else "paused"
-        st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)}, {refresh}</div>')
+        st.html(definition.as_of_html(f"As of {times.clock_time(now, zone)}, {refresh}", now, zone))
         health_filters.notices(board, now, zone)
         if board.health is not None:
             if not board.health.any_generation:

@@ -4,7 +4,17 @@ import streamlit as st
 
 from core import settings
 from core.deliveries import views
-from pages.components import banner, budget_panel, errors, look, panels, tasks, times, training_panel
+from pages.components import (
+    banner,
+    budget_panel,
+    definition,
+    errors,
+    look,
+    panels,
+    tasks,
+    times,
+    training_panel,
+)
 from pages.components.actor import the_actor
 
 REFRESH_S = 10
@@ -37,7 +47,7 @@ def now_and_panels() -> None:
         now, zone = times.now(), times.viewer_zone()
         empty = not views.any_generation()
         refresh = "refreshed every 10 s" if st.session_state["overview-live"] else "paused"
-        st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)}, {refresh}</div>')
+        st.html(definition.as_of_html(f"As of {times.clock_time(now, zone)}, {refresh}", now, zone))
         found = tasks.gather(actor, now, zone)
         if empty and not found:
             first_day()
@@ -46,15 +56,15 @@ def now_and_panels() -> None:
                 look.section("What needs a person now")
                 tasks.show(actor, found, something_else=banner.names_something(now))
         with st.grid(2, min_column_width=270):
-            with st.container(border=True, height="stretch"):
+            with st.container(border=True, height="stretch", gap="xsmall"):
                 panels.delivery(actor, now, zone)
-            with st.container(border=True, height="stretch"):
+            with st.container(border=True, height="stretch", gap="xsmall"):
                 training_panel.show(actor, now)
-            with st.container(border=True, height="stretch"):
+            with st.container(border=True, height="stretch", gap="xsmall"):
                 budget_panel.show(actor, now)
-            with st.container(border=True, height="stretch"):
+            with st.container(border=True, height="stretch", gap="xsmall"):
                 panels.machinery(now, zone)
-            with st.container(border=True, height="stretch"):
+            with st.container(border=True, height="stretch", gap="xsmall"):
                 panels.running(settings.current())
 
 

@@ -65,19 +65,22 @@ class Cause:
 class Group:
     """Rows of one kind: how many, some of their ids, and the moment that matters about them.
 
-    `subject` is what they have in common, in words; `at` the newest loss, or the next deletion.
+    `subject` is what they have in common, in words; `at` the newest loss, or the next deletion. `since` (not
+    included) and `until` are the moments between which they were counted, where they were.
     """
 
     count: int
     ids: tuple[UUID, ...] = ()
     at: datetime | None = None
     subject: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Facts:
     """What is known of all deliveries at one moment; `delivered` and `finished` of the newest of a day, the
-    films among them apart."""
+    films among them apart, begun from `since` to `until`, both included."""
 
     lost: Group
     expiring: Group
@@ -87,6 +90,8 @@ class Facts:
     finished: int
     films_delivered: int = 0
     films_finished: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,8 @@ class Orphan:
 
 @dataclass(frozen=True)
 class Training:
-    """What is known of trainings: ended ones of a month, silent ones now, images fetched, pods of nobody."""
+    """What is known of trainings: those launched from `since` on that ended, silent ones now, images fetched,
+    pods of nobody."""
 
     completed: int
     failed: int
@@ -121,6 +127,7 @@ class Training:
     images_came: int
     images_lost: int
     orphans: tuple[Orphan, ...] = ()
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)

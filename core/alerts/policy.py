@@ -82,24 +82,35 @@ def of_deliveries(facts: Facts, now: datetime) -> tuple[Cause, ...]:
     found += [_cause(Kind.STORAGE_REFUSING, Severity.CRITICAL, group, "since") for group in facts.storage]
     if facts.finished >= SUCCESS_SAMPLES and facts.delivered / facts.finished < SUCCESS_TARGET:
         missing = facts.finished - facts.delivered
-        evidence = {"delivered": facts.delivered, "finished": facts.finished}
+        evidence = {"delivered": facts.delivered, "finished": facts.finished, **_between(facts)}
         found.append(Cause(Kind.SUCCESS_RATE, Severity.WARNING, count=missing, evidence=evidence))
     if (
         facts.films_finished >= SUCCESS_SAMPLES
         and facts.films_delivered / facts.films_finished < SUCCESS_TARGET
     ):
         missing = facts.films_finished - facts.films_delivered
-        evidence = {"delivered": facts.films_delivered, "finished": facts.films_finished}
+        evidence = {
+            "delivered": facts.films_delivered,
+            "finished": facts.films_finished,
+            **_between(facts),
+        }
         found.append(Cause(Kind.VIDEO_SUCCESS, Severity.WARNING, count=missing, evidence=evidence))
     if facts.stuck.count >= STUCK_MANY:
         found.append(_cause(Kind.STUCK, Severity.WARNING, facts.stuck, "since"))
     return tuple(found)
 
 
+def _between(of: Facts | Group) -> dict[str, str]:
+    """From when to when they were counted: what is opened is bound by the same moments."""
+    moments = {"counted_since": of.since, "counted_until": of.until}
+    return {name: at.isoformat() for name, at in moments.items() if at is not None}
+
+
 def _cause(kind: Kind, severity: Severity, group: Group, moment: str) -> Cause:
     evidence = {
         "ids": [str(one) for one in group.ids],
         moment: group.at.isoformat() if group.at else None,
+        **_between(group),
     }
     return Cause(kind, severity, group.subject, group.count, evidence)
 
@@ -193,6 +204,7 @@ def of_trainings(facts: Training) -> tuple[Cause, ...]:
     ended = facts.completed + facts.failed
     if ended >= TRAINING_SAMPLES and facts.completed / ended < TRAINING_ALERT:
         evidence = {"delivered": facts.completed, "finished": ended}
+        evidence |= {"counted_since": facts.since.isoformat()} if facts.since else {}
         found.append(Cause(Kind.TRAINING_SUCCESS, Severity.WARNING, count=facts.failed, evidence=evidence))
     wanted = facts.images_came + facts.images_lost
     if wanted >= IMAGE_SAMPLES and facts.images_came / wanted < downloads.TARGET:

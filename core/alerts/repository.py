@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,22 +33,27 @@ def facts(connection: Connection, now: datetime) -> Facts:
     rate = SQL["newest_finished"].one(
         connection, since=now - timedelta(hours=24), newest=policy.SUCCESS_NEWEST
     )
+    until = now + policy.RESCUE_WITHIN
+    expiring = _group(SQL["expiring"].one(connection, until=until, named=NAMED))
     return Facts(
         # A row that another process is just ending must not slip in behind what was acknowledged.
         lost=_group(SQL["lost"].one(connection, before=now - timedelta(seconds=2), named=NAMED)),
-        expiring=_group(SQL["expiring"].one(connection, until=now + policy.RESCUE_WITHIN, named=NAMED)),
+        expiring=replace(expiring, until=until),
         stuck=_group(SQL["stuck"].one(connection, now=now, named=NAMED, limits=_limits(), **_by_kind())),
         storage=tuple(_group(row) for row in SQL["storage_refusing"].all(connection, named=NAMED)),
         delivered=rate["delivered"],
         finished=rate["finished"],
         films_delivered=rate["films_delivered"],
         films_finished=rate["films_finished"],
+        since=rate["since"],
+        until=rate["until"],
     )
 
 
 def training_facts(connection: Connection, now: datetime, images: DownloadRates) -> Training:
     """What is known of trainings now."""
-    ended = SPENDING["ended"].one(connection, since=now - policy.TRAININGS_SINCE)
+    since = now - policy.TRAININGS_SINCE
+    ended = SPENDING["ended"].one(connection, since=since)
     silent = SPENDING["silent"].one(connection, before=now - policy.SILENT_FOR, named=NAMED)
     orphans = SPENDING["orphans"].all(connection, since=now - policy.ORPHANS_TOLD)
     return Training(
@@ -58,6 +63,7 @@ def training_facts(connection: Connection, now: datetime, images: DownloadRates)
         images_came=images.succeeded,
         images_lost=images.lost,
         orphans=tuple(Orphan(row["pod_id"], row["usd_per_hour"], row["ended_at"]) for row in orphans),
+        since=since,
     )
 
 
@@ -77,7 +83,8 @@ def library_facts(connection: Connection, now: datetime) -> LibraryFacts:
 
 
 def _group(row: RowMapping) -> Group:
-    return Group(row["count"], tuple(row["ids"] or ()), row["at"], row.get("subject", ""))
+    ids = tuple(row["ids"] or ())
+    return Group(row["count"], ids, row["at"], row.get("subject", ""), row.get("since"))
 
 
 def _limits() -> str:

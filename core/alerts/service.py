@@ -106,7 +106,7 @@ def tell(now: datetime) -> int:
         SQL["tell_alone"].one(connection)
         joined = _unsent_message(connection, now)
         key = joined or f"alerts:{uuid4()}"
-        taken = SQL["take_untold"].run(connection, now=now, key=key)
+        taken = SQL["take_untold"].run(connection, now=now, key=key, of_money=list(policy.OF_MONEY))
         if taken:
             told = [to_alert(row) for row in SQL["told_by"].all(connection, key=key)]
             title, body = messages.of(told, settings.current().public_base_url)

@@ -1,13 +1,15 @@
 """Alerts in words, for pages and for messages: what is wrong, what it means, and where it is seen."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 from core.alerts.models import Alert, Kind
+from core.deliveries.windows import exactly
 from core.trainings import downloads
 from core.trainings import policy as trainings
 
@@ -99,6 +101,20 @@ def _state(state: str) -> Callable[[Alert], Mapping[str, str]]:
     return lambda _: {"state": state}
 
 
+def _counted_by(alert: Alert, state: str, *, until: str | None = None) -> Mapping[str, str]:
+    """Just the rows that the alert has counted: bound by the moments that it was counted between."""
+    bounds = (
+        ("since", alert.evidence.get("counted_since")),
+        ("until", alert.evidence.get("counted_until", until)),
+    )
+    exact = {name: exactly(datetime.fromisoformat(at)) for name, at in bounds if at}
+    return {"state": state, **{name: at for name, at in exact.items() if at}}
+
+
+def _hash_of(words: str) -> str:
+    return hashlib.md5(words.encode(), usedforsecurity=False).hexdigest()[:12]
+
+
 def _budget_query(alert: Alert) -> Mapping[str, str]:
     scope, month = _scope(alert), str(alert.evidence.get("month", ""))
     return {
@@ -130,19 +146,19 @@ WORDS: dict[Kind, Words] = {
         lambda alert: f"{_results(alert)} lost",
         "KIE finished and no longer has the file. It was paid for; to have it, make it again.",
         HEALTH,
-        _state("lost"),
+        lambda alert: _counted_by(alert, "lost_lately", until=alert.evidence.get("until")),
     ),
     Kind.RESCUE_CLOCK: Words(
         lambda alert: f"{_results(alert)} will be deleted at KIE soon",
         "Finished, and not in our storage yet. See what holds them up before KIE deletes them.",
         HEALTH,
-        _state("rescue"),
+        lambda alert: _counted_by(alert, "expiring"),
     ),
     Kind.STORAGE_REFUSING: Words(
         lambda alert: f"Our storage refuses the file of {_deliveries(alert)}",
         "They are tried again all the time, at least every ten minutes, and delivered once it is mended.",
         HEALTH,
-        _state("rescue"),
+        lambda alert: {"state": "refused", "signature": _hash_of(alert.subject)},
     ),
     Kind.DEAD_CLOCK: Words(
         lambda _: "No clock is alive", "Nothing scheduled begins. Start one with: python -m jobs clock"
@@ -155,13 +171,13 @@ WORDS: dict[Kind, Words] = {
         _rate("the last {:,} generations were delivered"),
         f"The target is {SUCCESS_TARGET}. Look for what the failed ones share.",
         HEALTH,
-        _state("failed"),
+        lambda alert: _counted_by(alert, "missed"),
     ),
     Kind.VIDEO_SUCCESS: Words(
         _rate("the last {:,} films were delivered"),
         f"The target is {SUCCESS_TARGET}. Look for what the failed ones share.",
         HEALTH,
-        lambda _: {"state": "failed", "kind": "video"},
+        lambda alert: {**_counted_by(alert, "missed"), "kind": "video"},
     ),
     Kind.STUCK: Words(
         lambda alert: f"{_deliveries(alert)} stuck",
@@ -226,7 +242,7 @@ WORDS: dict[Kind, Words] = {
             "%", f"{_SPACE}%"
         ),
         RUNS,
-        lambda _: {"state": "Failed"},
+        lambda alert: _counted_by(alert, "Failed"),
     ),
     Kind.TRAININGS_SILENT: Words(
         lambda alert: f"{_counted(alert.count, 'training is', 'trainings are')} in nobody's hands",

@@ -18,6 +18,7 @@ from core.deliveries import cells, moments, stuck, windows
 from core.deliveries.cells import SQL, STANDS, Cells, Counts, counted_now, counts_of
 from core.deliveries.moments import Moment
 from core.deliveries.windows import BARS, WINDOWS, Counted, Filter, Span
+from core.queries import Figure
 
 TARGET = 0.98
 # The job runs every ten seconds; hours that are still waiting after this long say that it does not.
@@ -231,9 +232,10 @@ def last_day(actor: Actor | None, now: datetime) -> tuple[Counts | None, Sequenc
     return found.within(span), _bars("24h", span, found)
 
 
-def sql_of(definition: str) -> str:
-    """The SQL that counts a number."""
-    return SQL["under_way" if definition in windows.NOW_STATES else "cells"].sql
+def figure(definition: str) -> Figure:
+    """A number's definition with the SQL that counts it."""
+    query = "under_way" if definition in windows.NOW_STATES else "cells"
+    return Figure(DEFINITIONS[definition], SQL[query].sql)
 
 
 def _bars(window: str, span: Span, found: Cells) -> Sequence[Bar]:

@@ -98,8 +98,10 @@ def board(
                 "the rescue clock",
                 lambda: _rows_under_way(connection, of, now, None, RESCUE_SHOWN, soonest=True),
             )
-        total = number_of(health) if health is not None else None
-        if health is not None and wanted.at is not None and not wanted.of_this_moment:
+        total = number_of(health) if health is not None and not wanted.counted_by_alert else None
+        if wanted.counted_by_alert:
+            total = _part(connection, slow, "the count", lambda: _number_counted(connection, wanted))
+        elif health is not None and wanted.at is not None and not wanted.of_this_moment:
             total = _part(
                 connection, slow, "the count", lambda: number_of_bar(connection, wanted, now, counted)
             )
@@ -120,12 +122,40 @@ def _part(connection: Connection, slow: list[str], name: str, read: Callable[[],
 
 
 def _page(connection: Connection, wanted: Filter, now: datetime, before: Place | None, limit: int) -> Page:
-    if wanted.of_this_moment or (wanted.state == "open" and wanted.signature is None):
+    if wanted.counted_by_alert:
+        found = _rows_counted(connection, wanted, before, limit + 1)
+    elif wanted.of_this_moment or (wanted.state == "open" and wanted.signature is None):
         found = _rows_under_way(connection, wanted, now, before, limit + 1)
     else:
         found = _rows_begun(connection, wanted, now, before, limit + 1)
     page, more = found[:limit], len(found) > limit
     return Page(tuple(page), (page[-1].created_at, page[-1].id) if more else None)
+
+
+def _rows_counted(
+    connection: Connection, wanted: Filter, before: Place | None, limit: int
+) -> Sequence[Generation]:
+    found = SQL["counted_by_alert"].all(
+        connection,
+        before_at=before[0] if before else None,
+        before_id=before[1] if before else None,
+        limit=limit,
+        **_counted_by(wanted),
+    )
+    return [to_generation(row) for row in found]
+
+
+def _counted_by(wanted: Filter) -> dict[str, Any]:
+    names = ("state", "since", "until", "kind", "model", "signature")
+    return {name: getattr(wanted, name) for name in names}
+
+
+def _number_counted(connection: Connection, wanted: Filter) -> int:
+    """How many of them there are; the first of a page knows."""
+    found = SQL["counted_by_alert"].first(
+        connection, before_at=None, before_id=None, limit=1, **_counted_by(wanted)
+    )
+    return int(found["in_all"]) if found else 0
 
 
 def _rows_under_way(

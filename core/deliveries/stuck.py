@@ -8,10 +8,10 @@ from core.providers import catalogue
 
 def late(now: datetime) -> dict[str, Any]:
     """Since when one of each model, or else of each kind, is stuck."""
-    models = catalogue.MODELS
+    named = [(name, one.stuck_minutes) for one in catalogue.MODELS for name in (one.id, *one.aliases)]
     return {
-        "models": [model.id for model in models],
-        "late": [now - timedelta(minutes=model.stuck_minutes) for model in models],
+        "models": [name for name, _ in named],
+        "late": [now - timedelta(minutes=minutes) for _, minutes in named],
         "image_late": now - timedelta(minutes=catalogue.timing("", "image").stuck_minutes),
         "video_late": now - timedelta(minutes=catalogue.timing("", "video").stuck_minutes),
     }

@@ -17,17 +17,23 @@ KINDS = ("image", "video")
 # Where a generation stands, in the address; the last three are of this moment, whenever it was begun.
 BEGUN_STATES = ("begun", "finished", "delivered", "timed", "failed", "lost", "needs_attention", "open")
 NOW_STATES = ("in_flight", "stuck", "rescue")
-STATES = (*BEGUN_STATES, *NOW_STATES)
+# What an alert has counted, between two moments: failed or lost ones by when they were begun, lost ones by
+# when that was seen, results by when KIE deletes them, and files that storage refuses with the same words.
+COUNTED_STATES = ("missed", "lost_lately", "expiring", "refused")
+STATES = (*BEGUN_STATES, *NOW_STATES, *COUNTED_STATES)
 # Few, and a person may come for one of long ago: these open the longest window unless another is asked for.
 RARE_STATES = frozenset({"lost", "needs_attention"})
 LONGEST_MODEL = 120
-PARAMETERS = ("window", "kind", "model", "state", "signature", "at")
+PARAMETERS = ("window", "kind", "model", "state", "signature", "at", "since", "until")
 
 
 @dataclass(frozen=True)
 class Filter:
     """What is looked at: begun within `window`; of `kind` and `model`; standing at `state`; a failure's
-    `signature`; begun within the chart's bar that starts `at`. None: all of them."""
+    `signature`; begun within the chart's bar that starts `at`. None: all of them.
+
+    `since` and `until` belong to what an alert counted, and `signature` is that of storage's words there.
+    """
 
     window: str = "24h"
     kind: str | None = None
@@ -35,6 +41,13 @@ class Filter:
     state: str | None = None
     signature: str | None = None
     at: datetime | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def counted_by_alert(self) -> bool:
+        """Whether it is what an alert has counted, whatever window is looked at."""
+        return self.state in COUNTED_STATES
 
     @property
     def of_this_moment(self) -> bool:
@@ -47,8 +60,9 @@ class Filter:
         return (self.model, self.state, self.signature, self.at) != (None, None, None, None)
 
     def but(self, **changes: object) -> "Filter":
-        """The same with other values."""
-        return replace(self, **changes)  # type: ignore[arg-type]
+        """The same with other values; another state is not bound to the moments of an alert."""
+        changed = replace(self, **changes)  # type: ignore[arg-type]
+        return changed if changed.counted_by_alert else replace(changed, since=None, until=None)
 
     def query(self) -> dict[str, str]:
         """Its parameters for an address."""
@@ -59,6 +73,8 @@ class Filter:
             "state": self.state,
             "signature": self.signature,
             "at": self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ") if self.at else None,
+            "since": exactly(self.since),
+            "until": exactly(self.until),
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -99,7 +115,32 @@ def read(parameters: Mapping[str, str]) -> tuple[Filter, list[str]]:
     if at is not None and moment is None:
         faults.append(f"“at” must be a time such as 2026-11-24T13:00Z, not {_cut(at)}. It is left out.")
     begun_at = start_of(moment, BARS[window]) if moment else None
-    return Filter(window, kind, model, state, signature, begun_at), faults
+    wanted = Filter(window, kind, model, state, signature, begun_at)
+    if not wanted.counted_by_alert:
+        return wanted, faults
+    between: dict[str, object] = {}
+    for name in ("since", "until"):
+        value = parameters.get(name)
+        between[name] = exact(value)
+        if value is not None and between[name] is None:
+            faults.append(f"“{name}” is no exact time: {_cut(value)}. It is left out.")
+    return wanted.but(**between), faults
+
+
+def exactly(moment: datetime | None) -> str | None:
+    """A moment to the microsecond, for an address."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment else None
+
+
+def exact(text: str | None) -> datetime | None:
+    """The moment that an address names to the microsecond; None for anything else."""
+    if text is None or not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", text, re.ASCII):
+        return None
+    try:
+        found = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return found if 2000 < found.year < 3000 else None
 
 
 def _moment(text: str | None) -> datetime | None:

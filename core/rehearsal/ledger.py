@@ -1,82 +1,69 @@
-"""What trainings of a rehearsal have cost: ledger lines alone, because a LoRA can never be taken away."""
+"""What the trainings of a rehearsal have cost: reserved, settled, and the rest given back."""
 
 import json
-import random
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from core import database
+from sqlalchemy import Connection
+
 from core.budget.policy import month_of
-from core.rehearsal.models import CUSTOMER, TRAINING, numbered_id
 from core.rehearsal.repository import SQL
-
-# Trainings a day: fewer at the weekend. Together they stay well below what a month may cost.
-_A_DAY = {True: (0, 0, 1), False: (1, 2, 2, 3)}
-_TRAINERS = (
-    ("fal", "flux-lora-fast-training"),
-    ("fal", "flux-lora-fast-training"),
-    ("replicate", "flux-dev-lora-trainer"),
-)
-_STEPS = (800, 1_000, 1_000, 1_000, 1_200)
-_STEP, _PICTURE = Decimal("0.002"), Decimal("0.035")
-FAILS = 0.06
-PEOPLE = 9
+from core.rehearsal.trainings_course import PICTURE_USD, PICTURES, STEP_USD, Training
 
 
-def fill(now: datetime, *, seed: int, days: int) -> None:
-    """Write what the history's trainings have cost; the same seed and time give the same lines."""
-    drawn = random.Random(f"{seed} trainings")  # noqa: S311 - a rehearsal is no secret
-    first = (now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
-    lines, number = list[dict[str, Any]](), 0
-    for n in range(days + 1):
-        day = first + timedelta(days=n)
-        for _ in range(drawn.choice(_A_DAY[day.weekday() >= 5])):
-            at = day + timedelta(hours=drawn.uniform(8, 19))
-            fails = drawn.random() < FAILS
-            if at < now - timedelta(hours=1):
-                lines += _training(number, at, drawn, fails=fails)
-                number += 1
-    with database.transaction() as connection:
-        SQL["fill_trainings"].run(connection, lines=json.dumps(lines))
+def fill(connection: Connection, trainings: Sequence[Training]) -> None:
+    """Write the lines of these trainings, with the running totals."""
+    lines = [line for one in trainings for line in _lines(one)]
+    SQL["fill_trainings"].run(connection, lines=json.dumps(lines))
 
 
-def _training(number: int, at: datetime, drawn: random.Random, *, fails: bool) -> Iterator[dict[str, Any]]:
-    """Reserved, settled, and the rest given back; one that failed was paid in part."""
-    provider, service = drawn.choice(_TRAINERS)
-    steps = drawn.choice(_STEPS)
-    done = drawn.choice((0, 0, steps // 2)) if fails else steps
-    run_id = str(numbered_id(TRAINING, number))
+def key_of(one: Training) -> str:
+    """The name of its reservation."""
+    return f"training:{one.run_id}"
+
+
+def spent(one: Training) -> Decimal:
+    """What it has cost so far."""
+    return sum((Decimal(line["amount_usd"]) for line in _lines(one) if line["kind"] == "settle"), Decimal(0))
+
+
+def _lines(one: Training) -> Iterator[dict[str, Any]]:
     common = {
-        "run_id": run_id,
-        "user_id": str(numbered_id(CUSTOMER, drawn.randrange(PEOPLE))),
-        "month": month_of(at).isoformat(),
-        "reservation_key": f"training:{run_id}",
-        "provider": provider,
-        "service": service,
+        "run_id": str(one.run_id),
+        "lora_model_id": str(one.lora_id),
+        "user_id": str(one.user_id),
+        "month": month_of(one.launched_at).isoformat(),
+        "reservation_key": key_of(one),
+        "provider": one.trainer,
+        "service": one.service,
         "stage": "training",
     }
-    reserved = steps * _STEP + 3 * _PICTURE
 
     def line(kind: str, after: timedelta, usd: Decimal, key: str, **more: object) -> dict[str, Any]:
-        given = {"kind": kind, "amount_usd": str(usd), "occurred_at": (at + after).isoformat()}
-        return {**common, **given, "source_key": f"training:{run_id}{key}", **more}
+        at = (one.launched_at + after).isoformat()
+        given = {"kind": kind, "amount_usd": str(usd), "occurred_at": at, "source_key": f"{key_of(one)}{key}"}
+        return {**common, **given, **more}
 
-    yield line("reserve", timedelta(), reserved, "")
-    trained = done * _STEP
-    if done:
-        counted = {"quantity": done, "unit": "step", "unit_price": str(_STEP), "price_version": "rehearsal"}
-        yield line("settle", timedelta(minutes=14), trained, ":training", **counted)
-    pictures = Decimal(0)
-    if not fails:
-        pictures = 3 * _PICTURE
-        counted = {
-            "quantity": 3,
-            "unit": "megapixel",
-            "unit_price": str(_PICTURE),
-            "price_version": "rehearsal",
-        }
-        more = {"provider": "fal", "service": "flux-lora", "stage": "validation", **counted}
-        yield line("settle", timedelta(minutes=16), pictures, ":pictures", **more)
-    yield line("release", timedelta(minutes=17), -reserved, ":release:closed")
+    yield line("reserve", timedelta(), one.reserved_usd, "")
+    if one.trained_usd:
+        counted = _counted(one.trained_usd / STEP_USD, "step", STEP_USD)
+        yield line("settle", 0.8 * one.takes, one.trained_usd, ":training", **counted)
+    if one.has_pictures:
+        counted = _counted(Decimal(PICTURES), "megapixel", PICTURE_USD)
+        of = {"provider": "fal", "service": "flux-lora", "stage": "validation", **counted}
+        yield line("settle", one.takes, PICTURES * PICTURE_USD, ":pictures", **of)
+    if one.ended_at is not None or one.has_pictures:
+        yield line("release", one.takes, -one.reserved_usd, ":release:closed")
+    elif one.trained_usd:
+        yield line("release", 0.8 * one.takes, -one.trained_usd, ":release:training")
+
+
+def _counted(quantity: Decimal, unit: str, each: Decimal) -> dict[str, str]:
+    return {
+        "quantity": str(quantity),
+        "unit": unit,
+        "unit_price": str(each),
+        "price_version": "rehearsal",
+    }

@@ -12,7 +12,7 @@ MARK = "5ce9e000-0000-8"
 FIRST = UUID(f"{MARK}000-0000-000000000000")
 LAST = UUID(f"{MARK}fff-ffff-ffffffffffff")
 # The next digit says what it is.
-HISTORY, PRESENT, LIVE, TRAINING, CUSTOMER = "0", "1", "2", "3", "f"
+HISTORY, PRESENT, LIVE, TRAINING, LORA, TRAINING_CALL, CUSTOMER = "0", "1", "2", "3", "4", "5", "f"
 
 # The worker's job that fills, clears and makes traffic.
 TASK = "rehearse"
@@ -72,12 +72,13 @@ class Sizes:
     callbacks: int
     costs: int
     files: int
+    trainings: int
     customers: int
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.generations + self.events + self.callbacks + self.costs + self.files + self.customers
+        return sum(vars(self).values())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from core.budget import fold
 from core.deliveries.rollups import KEPT
 from core.deliveries.tools import Tools
 from core.errors import Conflict, InvalidInput
-from core.rehearsal import control, history, ledger, pictures, present, traffic
+from core.loras import popularity
+from core.rehearsal import control, history, pictures, present, traffic, training_files, trainings
 from core.rehearsal.control import Control
 from core.rehearsal.models import (
     MARK,
@@ -37,6 +38,10 @@ _CLEARED = (
     "clear_costs",
     "clear_training_costs",
     "clear_files",
+    "clear_images",
+    "clear_zips",
+    "clear_drawings",
+    "clear_trainings",
     "clear_generations",
 )
 # Alerts that a rehearsal's rows raise and do not name.
@@ -47,6 +52,7 @@ _RAISED = (
     Kind.BUDGET_ALERT,
     Kind.BUDGET_FULL,
     Kind.BUDGET_FORECAST,
+    Kind.FAILURE_COST,
     Kind.LOW_CREDITS,
 )
 
@@ -122,7 +128,14 @@ def _fill(tools: Tools) -> Iterator[Progress]:
             generations=stands.generations,
             pictures=pictures.urls(samples),
         )
-        ledger.fill(now, seed=stands.seed, days=stands.days)
+        trainings.fill(
+            now,
+            seed=stands.seed,
+            days=stands.days,
+            generations=stands.generations,
+            samples=samples,
+            tools=tools,
+        )
         pictures.give_own(samples, tools, stands.generations)
         _fill_moments(now, stands.days)
         pictures.draw_usage(stands.days, now, tools)
@@ -189,6 +202,9 @@ def _clear(tools: Tools) -> Iterator[Progress]:
         SQL["clear_moments"].run(connection, mark=MARK, since=stands.begun_at)
         SQL["clear_alerts"].run(connection, mark=MARK, kinds=list(_RAISED), since=stands.begun_at)
         SQL["end"].run(connection)
+        counted = SQL["library_counted"].one(connection)["counted"]
+    if counted:
+        popularity.count(tools.clock())
 
 
 def _fill_moments(now: datetime, days: int) -> None:
@@ -203,6 +219,7 @@ def _remove(tools: Tools, sandbox: Control, total: int) -> Iterator[Progress]:
     with database.transaction() as connection:
         SQL["clear_jobs"].run(connection, mark=MARK)
         SQL["hold_still"].run(connection, **MARKED)
+        SQL["hold_trainings_still"].run(connection, never=trainings.NEVER, **MARKED)
     sandbox.forget(MARK)
     _wait_for_workers(tools)
     done = 0
@@ -212,8 +229,11 @@ def _remove(tools: Tools, sandbox: Control, total: int) -> Iterator[Progress]:
             done += removed
             yield Progress("rows", done, total)
     pictures.remove_all(tools)
+    training_files.remove_all(tools)
     sandbox.forget(MARK)
     with database.transaction() as connection:
+        SQL["clear_loras"].one(connection)
+        SQL["clear_limits"].run(connection, **MARKED)
         SQL["clear_customers"].run(connection, **MARKED)
         SQL["clear_jobs"].run(connection, mark=MARK)
 

@@ -29,6 +29,7 @@ class Invariant:
     examples: tuple[UUID, ...]
 
 
+INVARIANTS_SQL = SQL["invariants"].sql
 _TEXTS: dict[str, tuple[str, str]] = {
     "no_file": (
         "success without a file",

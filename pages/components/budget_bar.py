@@ -6,11 +6,12 @@ from html import escape
 
 import streamlit as st
 
+from core.budget.figures import FIGURES
 from core.budget.forecast import LEAST_DAYS, METHOD, Forecast, last_day
 from core.budget.models import Position
 from core.budget.policy import month_of
 from core.budget.views import Board
-from pages.components import formats
+from pages.components import formats, look
 from pages.components.states import icon_html
 
 
@@ -134,7 +135,10 @@ def _cents(usd: Decimal) -> Decimal:
 def method(board: Board) -> None:
     """How it is forecast, and how far off that was before."""
     with st.popover("How this is forecast", icon=":material/calculate:"):
-        st.html(f'<div class="so-popover-words">{escape(METHOD)} {escape(tested(board))}</div>')
+        st.html(
+            f'<div class="so-popover-words">{escape(METHOD)} {escape(tested(board))}</div>'
+            + look.folded_html("SQL of the days that it goes by", FIGURES["forecast"].sql)
+        )
 
 
 def tested(board: Board) -> str:

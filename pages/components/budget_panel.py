@@ -6,7 +6,8 @@ import streamlit as st
 
 from core.access import Actor
 from core.budget import views
-from pages.components import budget_bar, formats
+from core.budget.figures import FIGURES
+from pages.components import budget_bar, definition, formats
 
 
 def show(actor: Actor, now: datetime) -> None:
@@ -18,11 +19,9 @@ def show(actor: Actor, now: datetime) -> None:
         going = f"about {formats.total(found.likely_usd)} at its end"
     else:
         going = "too early for a forecast"
-    head = (
-        '<div class="so-panel-head"><b>Budget</b><span class="so-quiet so-small">'
-        f"trainings in {position.month:%B}, {going}</span></div>"
-    )
-    st.html(head + budget_bar.head_html(position) + budget_bar.bar_html(position))
+    mark = definition.mark_html("Budget", FIGURES["month"])
+    st.html(definition.head_html("Budget", f"trainings in {position.month:%B}, {going}", mark))
+    st.html(budget_bar.head_html(position) + budget_bar.bar_html(position))
     if st.button(
         "Budget", icon=":material/arrow_forward:", icon_position="right", type="tertiary", key="so-to-budget"
     ):

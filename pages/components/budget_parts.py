@@ -7,11 +7,13 @@ from uuid import UUID
 
 import streamlit as st
 
+from core.budget import figures as budget_figures
 from core.budget.ledger import PARAMETERS, Filter
 from core.budget.models import TRAININGS
 from core.budget.views import Board, Credits, Part
+from core.trainings.figures import FIGURES
 from core.trainings.spending import Creator, Quota, Worth
-from pages.components import formats, look
+from pages.components import definition, formats, look
 from pages.components.health_filters import model_name
 from pages.components.training_words import trainer
 
@@ -73,6 +75,7 @@ def worth(found: Worth, quotas: Sequence[Quota]) -> None:
     numbers = (
         (
             "A completed LoRA",
+            "per_completed",
             formats.total(per) if per is not None else formats.NO_DATA,
             (
                 f"{formats.counted(found.completed, 'completed', 'completed')}, failed ones' share included"
@@ -82,6 +85,7 @@ def worth(found: Worth, quotas: Sequence[Quota]) -> None:
         ),
         (
             "Cost of failures",
+            "failures",
             formats.total(found.failures_usd),
             (
                 f"{formats.counted(found.failed, 'run', 'runs')} failed or cancelled,"
@@ -92,12 +96,14 @@ def worth(found: Worth, quotas: Sequence[Quota]) -> None:
         ),
         (
             "Actual against quoted",
+            "drift",
             signed(float(drift / quoted) if quoted else None),
             ", ".join(f"{trainer(one.trainer)} {signed(one.share)}" for one in found.drifts)
             or "none has ended",
         ),
         (
             "LoRAs this month",
+            "quotas",
             formats.count(sum(one.used for one in quotas)),
             (
                 f"{formats.counted(len(quotas), 'creator', 'creators')}, {full} at their quota of"
@@ -107,19 +113,21 @@ def worth(found: Worth, quotas: Sequence[Quota]) -> None:
             ),
         ),
     )
-    with st.container(key="so-worth"), st.grid(4, min_column_width=150, gap="small"):
-        for name, big, small in numbers:
-            st.html(
-                f'<div class="so-number-card so-framed"><div class="so-small so-quiet">{escape(name)}</div>'
-                f'<div class="so-big">{escape(big)}</div>'
-                f'<div class="so-small so-quiet">{escape(small)}</div></div>'
-            )
+    with st.grid(4, min_column_width=150, gap="small"):
+        for name, figure, big, small in numbers:
+            with st.container(key=f"so-tile-{figure}", gap=None, height="stretch"):
+                st.html(definition.name_html(name, definition.mark_html(name, FIGURES[figure])))
+                st.html(
+                    f'<div class="so-number-card"><div class="so-big">{escape(big)}</div>'
+                    f'<div class="so-small so-quiet">{escape(small)}</div></div>'
+                )
 
 
 def credits_html(left: Credits | None) -> str:
     """What is left at KIE, as a line."""
     if left is None:
         return '<div class="so-quiet">KIE has not told its balance yet.</div>'
+    mark = definition.mark_html("KIE's credits", budget_figures.FIGURES["credits"])
     lasting = (
         f", enough for {left.days_left:.0f}\u00a0days at last week's pace"
         if left.days_left is not None
@@ -127,7 +135,7 @@ def credits_html(left: Credits | None) -> str:
     )
     return (
         f'<div class="so-quiet">KIE has <b>{formats.count(round(left.credits))}\u00a0credits</b> left,'
-        f" {escape(formats.total(left.usd))}{lasting}.</div>"
+        f" {escape(formats.total(left.usd))}{lasting}.{mark}</div>"
     )
 
 

@@ -5,7 +5,6 @@ from html import escape
 
 import streamlit as st
 
-from core.deliveries import health
 from core.deliveries.health import DEFINITIONS
 from core.deliveries.health_rows import Board
 from core.deliveries.windows import PARAMETERS, Filter
@@ -95,14 +94,9 @@ def first_day() -> None:
 
 
 def definitions() -> None:
-    """What each number means, with the SQL that counts it."""
+    """What each word means; its SQL stands at each number."""
     with st.popover("How these numbers are counted", icon=":material/calculate:"):
         lines = [
             (name.replace("_", " ").capitalize(), escape(sentence)) for name, sentence in DEFINITIONS.items()
         ]
         st.html(look.facts_html(lines))
-        for name, words in (
-            ("success", "SQL of the windows' numbers"),
-            ("stuck", "SQL of what is under way"),
-        ):
-            st.html(look.folded_html(words, health.sql_of(name)))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from html import escape
 from typing import TypeVar
@@ -9,11 +10,13 @@ from typing import TypeVar
 import streamlit as st
 
 from core.access import Action, Actor
+from core.deliveries import health
 from core.deliveries.health import DEFINITIONS, TARGET, FailureLine, Health, ModelLine
 from core.deliveries.health_rows import Board
 from core.deliveries.models import DeliveryState
 from core.deliveries.windows import KINDS, Filter
-from pages.components import formats, look, outcome_bars, times, trends
+from core.queries import Figure
+from pages.components import definition, formats, look, outcome_bars, times, trends
 from pages.components.health_filters import COUNTING, WINDOW_NAMES, go, model_name
 from pages.components.states import LOOKS, icon_html
 
@@ -55,12 +58,10 @@ def _rate(found: Health, window: str, zone: tzinfo) -> None:
     # What came before the longest window is read only when it is the chosen one.
     trend = trends.rate(counts, before) if before or window == found.filter.window else ""
     opens = found.filter.but(window=window, state="finished", signature=None, at=None)
-    name, meaning = (
-        f"Success, {WINDOW_NAMES[window]}",
-        f"{DEFINITIONS['success']} The target is {TARGET_SAID}.",
-    )
+    name, meant = f"Success, {WINDOW_NAMES[window]}", health.figure("success")
+    meant = replace(meant, meaning=f"{meant.meaning} The target is {TARGET_SAID}.")
     said = (big, small, trend, tone)
-    _card(f"rate-{window}", name, said, opens, meaning, found.as_of, zone, beside=beside)
+    _card(f"rate-{window}", name, said, opens, meant, found.as_of, zone, beside=beside)
 
 
 def _against_target_html(*, reached: bool) -> str:
@@ -81,7 +82,7 @@ def _times(found: Health, zone: tzinfo) -> None:
     opens = found.filter.but(state="timed", signature=None, at=None)
     name = f"Time to deliver, {WINDOW_NAMES[found.filter.window]}"
     said = (big, small, trends.times(found.times, found.times_before), "waiting")
-    _card("times", name, said, opens, DEFINITIONS["time"], found.as_of, zone)
+    _card("times", name, said, opens, health.figure("time"), found.as_of, zone)
 
 
 def _number(
@@ -92,7 +93,7 @@ def _number(
     trend = (
         trends.under_way(found, state) if of.but(state=state).of_this_moment else trends.begun(found, state)
     )
-    _card(state, name, (*said, trend, tone), of.but(state=state), DEFINITIONS[state], found.as_of, zone)
+    _card(state, name, (*said, trend, tone), of.but(state=state), health.figure(state), found.as_of, zone)
 
 
 def _card(
@@ -100,7 +101,7 @@ def _card(
     name: str,
     said: tuple[str, str, str, str],
     opens: Filter,
-    meaning: str,
+    figure: Figure,
     as_of: datetime,
     zone: tzinfo,
     *,
@@ -108,18 +109,19 @@ def _card(
 ) -> None:
     """`said`: the number, a line about it, its trend, its tone; `beside`: HTML beside the number."""
     big, small, trend, tone = said
-    since = "" if opens.of_this_moment else f" From {times.exact(opens.span(as_of)[0], zone)} on."
+    since = "" if opens.of_this_moment else f"From {times.exact(opens.span(as_of)[0], zone)} on. "
+    mark = definition.mark_html(name, figure, more=f"{since}Trend: {DEFINITIONS['trend']}")
     trend_html = f'<div class="so-small so-quiet">{escape(trend)}</div>' if trend else ""
     with st.container(key=f"so-card-health-{key}", gap=None, height="stretch"):
+        st.html(definition.name_html(name, mark))
         st.html(
-            f'<div class="so-number-card so-{tone}"><div class="so-small so-quiet">{escape(name)}</div>'
+            f'<div class="so-number-card so-{tone}">'
             f'<div class="so-beside"><span class="so-big so-toned">{escape(big)}</span>{beside}</div>'
             f'<div class="so-small so-quiet">{escape(small)}</div>{trend_html}</div>'
         )
         st.button(
             f"Show the rows of {name}",
             key=f"so-open-health-{key}",
-            help=f"{meaning}{since} As of {times.clock_time(as_of, zone)}. Trend: {DEFINITIONS['trend']}",
             on_click=go,
             args=(opens,),
         )
@@ -145,8 +147,9 @@ def rescue(actor: Actor, board: Board, now: datetime, zone: tzinfo) -> None:
     n, of = board.health.under_way.rescue, board.health.filter
     with st.container(border=True, gap="small", key="so-rescue"):
         st.html(
-            f'<div class="so-task so-attention" title="{escape(DEFINITIONS["rescue"])}">{icon_html("timer")}'
-            f"<b>Rescue clock: {formats.counted(n, 'result waits', 'results wait')} at KIE to be stored</b>"
+            f'<div class="so-task so-attention">{icon_html("timer")}<span><b>Rescue clock:'
+            f" {formats.counted(n, 'result waits', 'results wait')} at KIE to be stored</b>"
+            f"{definition.mark_html('Rescue clock', health.figure('rescue'))}</span>"
             f'<div class="so-quiet">{"".join(lines)}</div></div>'
         )
         opens = Filter(kind=of.kind, model=of.model, state="rescue")
@@ -159,14 +162,21 @@ def course(found: Health, zone: tzinfo) -> None:
     bars = found.bars if known else ()
     why = "Nothing has finished in this window." if known else "They are being counted."
     with st.grid(2, min_column_width=320):
-        for title, html in (
-            ("Generations begun", outcome_bars.counts_html(bars, found.filter, zone)),
-            ("Not delivered, % of finished", outcome_bars.misses_html(bars, found.filter, zone)),
+        for title, figure, html in (
+            ("Generations begun", health.figure("begun"), outcome_bars.counts_html(bars, found.filter, zone)),
+            (
+                "Not delivered, % of finished",
+                replace(
+                    health.figure("success"), meaning=f"What the success leaves. {DEFINITIONS['success']}"
+                ),
+                outcome_bars.misses_html(bars, found.filter, zone),
+            ),
         ):
-            with st.container(border=True, height="stretch"):
+            with st.container(border=True, height="stretch", gap="xsmall"):
+                aside = f"by the {outcome_bars.WIDTHS[found.filter.window]}"
+                st.html(definition.head_html(title, aside, definition.mark_html(title, figure)))
                 st.html(
-                    _head_html(title, f"by the {outcome_bars.WIDTHS[found.filter.window]}")
-                    + (f'<div class="so-tall">{html}</div>' if html else f'<div class="so-quiet">{why}</div>')
+                    f'<div class="so-tall">{html}</div>' if html else f'<div class="so-quiet">{why}</div>'
                 )
 
 
@@ -179,18 +189,17 @@ def failures_and_models(found: Health) -> None:
             _models(found)
 
 
-def _head_html(name: str, aside: str) -> str:
-    return (
-        f'<div class="so-panel-head"><b>{escape(name)}</b>'
-        f'<span class="so-quiet so-small">{escape(aside)}</span></div>'
-    )
-
-
 def _failures(found: Health) -> None:
     groups = formats.counted(len(found.failures), "group", "groups")
     trend = trends.begun(found, "failed").replace(trends.NOTHING, "")
     aside = f"{groups} · failed: {trend}" if trend else groups
-    st.html(_head_html("What failed", aside if found.failures else ""))
+    figure = replace(
+        health.figure("failed"),
+        meaning="Failed, lost or in need of a person, begun in the window; together where model and reason"
+        " are the same but for numbers and ids.",
+    )
+    mark = definition.mark_html("What failed", figure)
+    st.html(definition.head_html("What failed", aside if found.failures else "", mark))
     if not found.failures:
         st.html('<div class="so-quiet">No failure in this window.</div>')
     for failure in _shown(found.failures, "failures"):
@@ -239,7 +248,8 @@ def failure_title(failure: FailureLine) -> str:
 
 
 def _models(found: Health) -> None:
-    st.html(_head_html("Models", "success rate"))
+    mark = definition.mark_html("Models", health.figure("success"))
+    st.html(definition.head_html("Models", "success rate", mark))
     if not found.models:
         st.html('<div class="so-quiet">No generation in this window.</div>')
     for one in _shown(found.models, "models"):

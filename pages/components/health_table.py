@@ -26,6 +26,10 @@ STATE_WORDS = {
     "in_flight": "in flight now",
     "stuck": "stuck now",
     "rescue": "finished at KIE and not stored yet",
+    "missed": "failed or lost",
+    "lost_lately": "lost",
+    "expiring": "at KIE alone, deleted there soon",
+    "refused": "refused by our storage",
 }
 OPENS = st.column_config.LinkColumn(
     "Task", display_text=r"([0-9a-f]{8})$", width=90, help="Opens its evidence"
@@ -78,6 +82,8 @@ def _headline(chosen: Filter, total: int | None) -> str:
     words = STATE_WORDS[chosen.state or "begun"]
     if chosen.signature is not None and chosen.state is None:
         words = "with this failure"
+    if chosen.counted_by_alert:
+        return f"{said} {words}, as the alert has counted them"
     when = "" if chosen.of_this_moment else f", of the last {WINDOW_NAMES[chosen.window]}"
     return f"{said} {words}{when}"
 
@@ -87,7 +93,9 @@ def _chips(chosen: Filter) -> None:
     named = {
         "state": STATE_WORDS.get(chosen.state or ""),
         "model": model_name(chosen.model) if chosen.model is not None else None,
-        "signature": f"failure group {chosen.signature}" if chosen.signature else None,
+        "signature": (
+            f"failure group {chosen.signature}" if chosen.signature and not chosen.counted_by_alert else None
+        ),
         "at": f"begun from {chosen.at:%d %b %H:%M} UTC on" if chosen.at else None,
     }
     chips.show("health", named, chosen, go)

@@ -10,12 +10,12 @@ import streamlit as st
 from core import version
 from core.access import Actor
 from core.deliveries import health
-from core.deliveries.health import DEFINITIONS, TARGET
+from core.deliveries.health import TARGET
 from core.deliveries.models import DeliveryState
 from core.deliveries.windows import Filter
 from core.settings import Settings
 from core.work import runs
-from pages.components import formats, outcome_bars, times
+from pages.components import definition, formats, outcome_bars, times
 from pages.components.look import facts_html
 from pages.components.states import LOOKS, Look, pill_html
 
@@ -24,25 +24,19 @@ COUNTING = "These generations are being counted; the number comes by itself with
 IN_FLIGHT = Look("In flight", "autorenew", "working", "Not at its end yet.")
 
 
-def _head(name: str, aside: str) -> str:
-    return (
-        f'<div class="so-panel-head"><b>{escape(name)}</b>'
-        f'<span class="so-quiet so-small">{escape(aside)}</span></div>'
-    )
-
-
 def delivery(actor: Actor, now: datetime, zone: tzinfo) -> None:
     """The last 24 hours of deliveries: the success rate, its parts, and its course by the hour."""
     counts, bars = health.last_day(actor, now)
+    mark = definition.mark_html("Delivery", health.figure("success"))
+    st.html(definition.head_html("Delivery", "last 24 hours", mark))
     if counts is None:
-        st.html(_head("Delivery", "last 24 hours") + f'<div class="so-quiet">{COUNTING}</div>')
+        st.html(f'<div class="so-quiet">{COUNTING}</div>')
         return
     if counts.success_rate is None:
         rate_html = '<div class="so-quiet">No generation has come to its end yet.</div>'
     else:
         rate_html = (
-            f'<div class="so-row" title="{escape(DEFINITIONS["success"])}">'
-            f'<span class="so-big">{formats.percent(counts.success_rate)}</span>'
+            f'<div class="so-row"><span class="so-big">{formats.percent(counts.success_rate)}</span>'
             f'<span class="so-quiet">delivered, the target is {formats.percent(TARGET)}</span></div>'
         )
     lines = [
@@ -59,8 +53,7 @@ def delivery(actor: Actor, now: datetime, zone: tzinfo) -> None:
         if number
     )
     st.html(
-        _head("Delivery", "last 24 hours")
-        + rate_html
+        rate_html
         + outcome_bars.counts_html(bars, Filter(), zone, "delivery_health")
         + f'<div class="so-row so-parts">{parts}</div>'
     )
@@ -78,7 +71,7 @@ def machinery(now: datetime, zone: tzinfo) -> None:
     jobs = runs.last_runs(runs.known_jobs())
     if jobs:
         facts.append(("Jobs", _jobs_html(jobs, now, zone)))
-    st.html(_head("Machinery", "clock, worker, jobs") + facts_html(facts))
+    st.html(definition.head_html("Machinery", "clock, worker, jobs") + facts_html(facts))
 
 
 def _alive_html(role: str, alive: runs.Liveness, now: datetime, zone: tzinfo) -> str:
@@ -123,7 +116,9 @@ def _job_html(job: dict[str, object], now: datetime, zone: tzinfo) -> str:
 
 def running(settings: Settings) -> None:
     """What this Studio Ops is made of."""
-    st.html(_head("What runs", f"version {version.VERSION}") + facts_html(running_facts(settings)))
+    st.html(
+        definition.head_html("What runs", f"version {version.VERSION}") + facts_html(running_facts(settings))
+    )
 
 
 def running_facts(settings: Settings) -> list[tuple[str, str]]:

@@ -53,6 +53,7 @@ def _told(sizes: Sizes) -> str:
         (sizes.callbacks, "callback", "callbacks"),
         (sizes.costs, "line of costs", "lines of costs"),
         (sizes.files, "stored file", "stored files"),
+        (sizes.trainings, "training with its LoRA", "trainings with their LoRAs"),
         (sizes.customers, "customer", "customers"),
     )
     return ", ".join(f"<b>{formats.counted(number, one, many)}</b>" for number, one, many in parts)

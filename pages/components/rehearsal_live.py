@@ -108,7 +108,8 @@ def _invariants(actor: Actor, stands: Standing, now: datetime, zone: tzinfo) -> 
         with (left, right)[n % 2].container(border=True, gap="small", key=f"so-never-{one.name}"):
             st.html(_invariant_html(one))
             with st.popover("What is counted", type="tertiary", icon=":material/info:"):
-                st.html(f"<p>{escape(one.definition)}</p>{_examples_html(one)}")
+                sql = look.folded_html("SQL", views.INVARIANTS_SQL)
+                st.html(f"<p>{escape(one.definition)}</p>{_examples_html(one)}{sql}")
 
 
 def _invariant_html(one: Invariant) -> str:

@@ -18,6 +18,11 @@ DAYS = (14, 30, 60, 120)
 GETS = (
     ("history", "A history", "with every ending, an outage, many customers and a month's end."),
     ("sync_problem", "Things under way", "stuck, expiring and lost ones, followed as real deliveries."),
+    (
+        "model_training",
+        "Trainings",
+        "at every stage, and LoRAs with ratings and uses.",
+    ),
     ("bolt", "Live traffic", "through the same machinery, at a rate that you choose, ending by itself."),
     (
         "electrical_services",

@@ -8,7 +8,7 @@ import streamlit as st
 from core import usage
 from core.access import Actor
 from core.web import export
-from pages.components import errors, formats, times
+from pages.components import definition, errors, formats, times
 
 DAYS = 30
 
@@ -17,10 +17,9 @@ def show(actor: Actor, now: datetime, zone: tzinfo) -> None:
     """Files and bytes by bucket and purpose, with the growth; a number of files opens them."""
     with errors.guarded("storage"), st.container(border=True):
         latest, days = usage.latest(), usage.daily(DAYS, now)
-        head = '<div class="so-panel-head"><b>Storage</b><span class="so-quiet so-small">{}</span></div>'
         if latest is None:
             st.html(
-                head.format("not counted yet")
+                definition.head_html("Storage", "not counted yet")
                 + '<div class="so-quiet">It is counted once an hour by the worker; the first count comes'
                 " within the hour. To count now: <code>python -m jobs run storage_usage</code></div>"
             )
@@ -34,7 +33,9 @@ def show(actor: Actor, now: datetime, zone: tzinfo) -> None:
             for line in latest.lines
             if line.files or before.get((line.bucket, line.purpose))
         )
-        told = f"counted {times.ago_html(latest.taken_at, now, zone)}"
+        as_of = f"As of {times.exact(latest.taken_at, zone)}"
+        mark = definition.mark_html("Storage", usage.FIGURE, as_of=as_of)
+        told = f"counted {times.ago(latest.taken_at, now)}"
         total = f"{formats.size(latest.bytes)} in {formats.counted(latest.files, 'file', 'files')}"
         since = times.exact(first.taken_at, zone).split(",")[0]
         table = (
@@ -43,7 +44,7 @@ def show(actor: Actor, now: datetime, zone: tzinfo) -> None:
             if rows
             else '<div class="so-quiet">Nothing is stored yet.</div>'
         )
-        st.html(head.format(told) + f'<div class="so-big">{total}</div>' + table)
+        st.html(definition.head_html("Storage", told, mark) + f'<div class="so-big">{total}</div>' + table)
 
 
 def _files_html(actor: Actor, line: usage.Line, counted_at: datetime, now: datetime) -> str:

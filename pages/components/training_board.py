@@ -10,13 +10,15 @@ from uuid import UUID
 import streamlit as st
 
 from core.access import Actor
+from core.budget import figures as budget_figures
 from core.budget import views as budget
 from core.budget.models import Position
 from core.trainings import downloads, policy, views
 from core.trainings.downloads import DownloadRates
+from core.trainings.figures import FIGURES
 from core.trainings.models import RunState
 from core.trainings.views import Counts, Filter, Pod, Row
-from pages.components import chosen_run, formats, look, times
+from pages.components import chosen_run, definition, formats, look, times
 from pages.components.states import icon_html, pill_html
 from pages.components.training_words import look_of, named_html, stage_line, time_left, trainer
 
@@ -32,6 +34,9 @@ STATES: dict[str, frozenset[RunState] | None] = {
     FAILED: frozenset({RunState.FAILED}),
     CANCELLED: frozenset({RunState.CANCELLED}),
 }
+
+
+_FIGURES = {**FIGURES, "month": budget_figures.FIGURES["month"]}
 
 
 @dataclass(frozen=True)
@@ -89,18 +94,20 @@ def _numbers(seen: Board) -> None:
     )
     tone = "waiting" if rate is None else "good" if rate >= policy.SUCCESS_TARGET else "bad"
     with st.grid(4, min_column_width=150, gap="small"):
-        _card(UNDER_WAY, "Under way", formats.count(counts.running), pods, "waiting")
+        _card(UNDER_WAY, "Under way", "under_way", formats.count(counts.running), pods, "waiting")
         _card(
             NEEDS_PERSON,
             "Needs a person",
+            "needs_person",
             formats.count(waiting),
             f"{verdicts}, {formats.count(counts.needs_attention)} in doubt",
             "bad" if waiting else "waiting",
         )
-        _card(FAILED, "Failed this month", formats.count(counts.failed), success, tone)
+        _card(FAILED, "Failed this month", "failed", formats.count(counts.failed), success, tone)
         _card(
             ALL,
             "Spent this month",
+            "month",
             formats.total(position.settled_usd),
             f"{formats.total(position.reserved_usd)} reserved, {formats.total(position.left_usd)} left",
             "waiting",
@@ -115,19 +122,20 @@ def fetched_html(found: DownloadRates) -> str:
         return ""
     by_way = ", ".join(f"{way.way} {formats.percent(way.rate)}" for way in found.ways if way.rate is not None)
     good = found.rate >= found.target
+    mark = definition.mark_html("Images fetched by their addresses", FIGURES["downloads"])
     icon = icon_html("check_circle" if good else "error")
     return (
         f'<div class="so-small so-quiet so-row">{icon}<span>Images fetched by their addresses this month:'
         f" <b>{formats.percent(found.rate)}</b> came ({escape(by_way)}), target"
-        f" {formats.percent(found.target)}</span></div>"
+        f" {formats.percent(found.target)}{mark}</span></div>"
     )
 
 
-def _card(opens: str, name: str, big: str, small: str, tone: str) -> None:
+def _card(opens: str, name: str, figure: str, big: str, small: str, tone: str) -> None:
     with st.container(key=f"so-card-runs-{look.safe_key(name)}", gap=None, height="stretch"):
+        st.html(definition.name_html(name, definition.mark_html(name, _FIGURES[figure])))
         st.html(
-            f'<div class="so-number-card so-{tone}"><div class="so-small so-quiet">{escape(name)}</div>'
-            f'<div class="so-big so-toned">{escape(big)}</div>'
+            f'<div class="so-number-card so-{tone}"><div class="so-big so-toned">{escape(big)}</div>'
             f'<div class="so-small so-quiet">{escape(small)}</div></div>'
         )
         st.button(

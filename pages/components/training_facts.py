@@ -7,8 +7,9 @@ from html import escape
 import streamlit as st
 
 from core.trainings.detail import Detail, LedgerLine
+from core.trainings.figures import FIGURES
 from core.trainings.models import Run, RunState
-from pages.components import formats, ids, look, media, times
+from pages.components import definition, formats, ids, look, media, times
 from pages.components.training_words import trainer
 
 KINDS = {
@@ -30,7 +31,7 @@ def cost(detail: Detail, zone: tzinfo) -> None:
     )
     quoted = f", quoted {formats.total(detail.run.quoted_usd)}" if detail.run.quoted_usd is not None else ""
     with st.container(border=True, gap="small"):
-        look.section("Cost")
+        st.html(f'<h2 class="so-section">Cost{definition.mark_html("Cost", FIGURES["run_cost"])}</h2>')
         st.html(
             f'<div class="so-row"><span class="so-big">{formats.total(settled)}</span>'
             f'<span class="so-quiet">so far, {formats.total(held)} reserved{escape(quoted)}</span></div>'

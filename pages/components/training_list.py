@@ -5,17 +5,18 @@ from datetime import datetime, tzinfo
 import streamlit as st
 
 from core.access import Actor
+from core.deliveries import windows
 from core.providers import training_registry
 from core.trainings import views
 from core.trainings.views import Filter, Row
-from pages.components import errors, formats, keyset_table, look, times, training_board
+from pages.components import definition, errors, formats, keyset_table, look, times, training_board
 from pages.components.keyset_table import Slice
 from pages.components.states import icon_html
 from pages.components.training_board import ALL, STATE, STATES
 from pages.components.training_words import look_of, named, trainer
 
 REFRESH_S = 5
-PROVIDER, SEARCH = "provider", "search"
+PROVIDER, SEARCH, SINCE = "provider", "search", "since"
 COLUMNS = {
     "open": st.column_config.LinkColumn(
         "Run", display_text=r"([0-9a-f]{8})$", width=78, help="Opens the run"
@@ -36,7 +37,7 @@ def show(actor: Actor) -> None:
         now, zone = times.now(), times.viewer_zone()
         seen = training_board.board(actor, now)
         refresh = f"refreshed every {REFRESH_S} s" if st.session_state["trainings-live"] else "paused"
-        st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)}, {refresh}</div>')
+        st.html(definition.as_of_html(f"As of {times.clock_time(now, zone)}, {refresh}", now, zone))
         if not views.runs(actor, Filter(), now, limit=1).rows:
             _first_day()
             return
@@ -91,6 +92,21 @@ def _filters() -> tuple[str, str, str]:
     return state or ALL, provider or ALL, (search or "").strip()
 
 
+def _since(zone: tzinfo) -> datetime | None:
+    """From when on runs were launched, where the address says so; with a chip that takes it away."""
+    since = windows.exact(st.query_params.get(SINCE))
+    if since is not None:
+        st.button(
+            f"launched from {times.exact(since, zone)} on",
+            icon=":material/close:",
+            key="runs-chip-since",
+            help="Take this away",
+            on_click=st.query_params.pop,
+            args=(SINCE,),
+        )
+    return since
+
+
 def _table(actor: Actor, now: datetime, zone: tzinfo) -> None:
     look.section("All runs")
     state, provider, search = _filters()
@@ -98,8 +114,9 @@ def _table(actor: Actor, now: datetime, zone: tzinfo) -> None:
         states=STATES.get(state),
         trainer=None if provider == ALL else provider,
         search=search or None,
+        since=_since(zone),
     )
-    key = f"runs-{look.safe_key(str((state, provider, search)))}"
+    key = f"runs-{look.safe_key(str((state, provider, search, wanted.since)))}"
     before = keyset_table.place(key)
     page = views.runs(actor, wanted, now, before=before)
     if not page.rows and before is None:

@@ -6,8 +6,9 @@ import streamlit as st
 
 from core.access import Actor
 from core.trainings import views
+from core.trainings.figures import FIGURES
 from core.trainings.models import RunState
-from pages.components import formats
+from pages.components import definition, formats
 from pages.components.look import facts_html
 from pages.components.states import pill_html
 from pages.components.training_words import LOOKS
@@ -25,9 +26,8 @@ def show(actor: Actor, now: datetime) -> None:
         (RunState.FAILED, week.failed),
         (RunState.COMPLETED, week.completed),
     )
-    head = (
-        '<div class="so-panel-head"><b>Trainings</b><span class="so-quiet so-small">last 7 days</span></div>'
-    )
+    mark = definition.mark_html("Trainings", FIGURES["week"])
+    st.html(definition.head_html("Trainings", "last 7 days", mark))
     drawn = "".join(
         f'<span class="so-row so-nowrap">{pill_html(LOOKS[state])}'
         f' <b class="so-number">{formats.count(number)}</b></span>'
@@ -35,12 +35,10 @@ def show(actor: Actor, now: datetime) -> None:
         if number
     )
     if not drawn:
-        st.html(f'{head}<div class="so-quiet">None is under way, and none has ended this week.</div>')
+        st.html('<div class="so-quiet">None is under way, and none has ended this week.</div>')
         return
     cost = formats.total(views.usd_per_hour(actor, now))
-    st.html(
-        f'{head}<div class="so-row so-parts">{drawn}</div>' + facts_html([("Pods", f"{cost} an hour now")])
-    )
+    st.html(f'<div class="so-row so-parts">{drawn}</div>' + facts_html([("Pods", f"{cost} an hour now")]))
     if st.button(
         "Training runs",
         icon=":material/arrow_forward:",

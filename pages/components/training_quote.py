@@ -9,10 +9,11 @@ import streamlit as st
 
 from core import log, settings
 from core.access import Actor
+from core.budget.figures import FIGURES
 from core.trainings import service, tools, views
 from core.trainings.models import Launch, NameTaken, Run
 from core.trainings.views import Quote
-from pages.components import errors, formats, look
+from pages.components import definition, errors, formats, look
 from pages.components.dataset_sheet import why_not
 from pages.components.states import icon_html
 from pages.components.training_words import expected_time, trainer
@@ -83,8 +84,9 @@ def _quote(quote: Quote, trainer_name: str, ahead: Ahead, trainings: int) -> Non
         ("Budget", f"{counted}{formats.total(left)} of {formats.total(limit)} left afterwards</span>"),
         ("Quota", f"{counted}{runs_left} of your {quote.quota} LoRAs left afterwards</span>"),
     )
+    mark = definition.mark_html("The price", FIGURES["quote"])
     st.html(
-        f'<div class="so-row"><span class="so-big">{formats.total(quote.total_usd)}</span>'
+        f'<div class="so-row"><span class="so-big">{formats.total(quote.total_usd)}</span>{mark}'
         f'<span class="so-quiet">{", ".join(_parts(quote, ahead, trainings))}</span></div>'
         + look.facts_html(facts)
     )

@@ -1,12 +1,14 @@
 -- name: lost
 -- Lost results that ended after those of the last acknowledged alert: how many, the newest ones, the newest loss.
+WITH told AS MATERIALIZED (
+    SELECT max((evidence ->> 'until')::timestamptz) AS until FROM alerts
+    WHERE kind = 'lost_results' AND subject = '' AND resolved_at IS NOT NULL AND acknowledged_at IS NOT NULL
+)
 SELECT count(*)::int AS count, (array_agg(id ORDER BY provider_read_at DESC))[1: CAST(:named AS int)] AS ids,
-       max(provider_read_at) AS at
+       max(provider_read_at) AS at, (SELECT until FROM told) AS since
 FROM (SELECT id, provider_read_at FROM generations
       WHERE delivery_state IN ('needs_attention', 'lost') AND delivery_state = 'lost' AND provider_read_at <= :before
-        AND provider_read_at > coalesce((SELECT max((evidence ->> 'until')::timestamptz) FROM alerts
-                                         WHERE kind = 'lost_results' AND subject = '' AND resolved_at IS NOT NULL
-                                           AND acknowledged_at IS NOT NULL), '-infinity')
+        AND provider_read_at > coalesce((SELECT until FROM told), '-infinity')
       ORDER BY updated_at DESC LIMIT 10000) l;
 
 -- name: expiring
@@ -22,7 +24,7 @@ WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_del
 SELECT count(*)::int AS count, (array_agg(id ORDER BY begun_at))[1: CAST(:named AS int)] AS ids, min(begun_at) AS at
 FROM (SELECT id, coalesce(submitted_at, created_at) AS begun_at,
              coalesce((CAST(:limits AS jsonb) ->> model::text)::int,
-                      CASE WHEN coalesce(kind::text, CASE WHEN model ~ 'kling|video' THEN 'video' END) = 'video'
+                      CASE WHEN generation_kind(CAST(kind AS text), CAST(model AS text)) = 'video'
                            THEN CAST(:video AS int) ELSE CAST(:image AS int) END) AS minutes
       FROM generations
       WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')) g
@@ -32,23 +34,24 @@ WHERE begun_at < CAST(:now AS timestamptz) - make_interval(mins => minutes);
 -- Deliveries whose file our own storage refuses, grouped by what it says.
 SELECT subject, count(*)::int AS count, (array_agg(id ORDER BY updated_at))[1: CAST(:named AS int)] AS ids,
        min(updated_at) AS at
-FROM (SELECT id, updated_at,
-             left(regexp_replace(regexp_replace(coalesce(failure_message, ''), '\S*[0-9a-f]{8}-\S+', '…', 'g'),
-                                 '[0-9][0-9.,]*', '…', 'g'), 300) AS subject
+FROM (SELECT id, updated_at, generation_refusal(CAST(failure_message AS text)) AS subject
       FROM generations
       WHERE delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
         AND delivery_state = 'awaiting_delivery' AND failure_code = 'storage_refused') g
 GROUP BY subject ORDER BY count DESC LIMIT 10;
 
 -- name: newest_finished
--- Of the newest generations since the given time: how many have ended, how many of those were delivered; films apart.
+-- Of the newest generations since the given time, with all that were begun with the last of them: how many have ended, how many of those were delivered; films apart; and between when they were begun.
 SELECT count(*) FILTER (WHERE delivery_state = 'delivered') AS delivered,
        count(*) FILTER (WHERE delivery_state IN ('delivered', 'failed', 'lost')) AS finished,
        count(*) FILTER (WHERE delivery_state = 'delivered' AND is_film) AS films_delivered,
-       count(*) FILTER (WHERE delivery_state IN ('delivered', 'failed', 'lost') AND is_film) AS films_finished
-FROM (SELECT delivery_state, generation_kind(CAST(kind AS text), CAST(model AS text)) = 'video' AS is_film
-      FROM generations WHERE created_at >= :since
-      ORDER BY created_at DESC, id DESC LIMIT :newest) g;
+       count(*) FILTER (WHERE delivery_state IN ('delivered', 'failed', 'lost') AND is_film) AS films_finished,
+       min(created_at) AS since, max(created_at) AS until
+FROM (SELECT delivery_state, generation_kind(CAST(kind AS text), CAST(model AS text)) = 'video' AS is_film,
+             CAST(created_at AS timestamptz) AS created_at
+      FROM generations
+      WHERE created_at >= greatest(:since, (SELECT created_at FROM generations WHERE created_at >= :since
+                                            ORDER BY created_at DESC, id DESC OFFSET CAST(:newest AS int) - 1 LIMIT 1))) g;
 
 -- name: looking
 -- The moment, by the clock that all processes share.
@@ -135,9 +138,10 @@ ORDER BY notified_at DESC LIMIT 1;
 SELECT * FROM alerts WHERE message_key = :key AND resolved_at IS NULL ORDER BY opened_at;
 
 -- name: take_untold
--- Takes the open alerts that nobody has been told of, for this transaction alone.
+-- Takes the open alerts that nobody has been told of, for this transaction alone; of a rehearsal's money nobody is told.
 UPDATE alerts SET notified_at = :now, message_key = :key
 WHERE id = ANY(ARRAY(SELECT id FROM alerts WHERE notified_at IS NULL AND resolved_at IS NULL
+                     AND NOT (kind = ANY(CAST(:of_money AS text[])) AND EXISTS (SELECT FROM rehearsals))
                      ORDER BY opened_at LIMIT 50 FOR UPDATE SKIP LOCKED));
 
 -- name: wrong_weights

@@ -155,6 +155,46 @@ CROSS JOIN LATERAL (
 ) g
 ORDER BY g.created_at DESC, g.id DESC LIMIT :limit;
 
+-- name: counted_by_alert
+-- What an alert has counted, newest first: failed or lost ones begun, or lost ones seen to be, between two moments, results that KIE deletes before one, files that storage refuses; with how many there are in all.
+WITH counted AS MATERIALIZED (
+    (SELECT id, coalesce(CAST(created_at AS timestamptz), '-infinity') AS begun FROM generations
+     WHERE CAST(:state AS text) = 'missed' AND delivery_state IN ('failed', 'lost', 'needs_attention')
+       AND delivery_state <> 'needs_attention'
+       AND created_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
+       AND created_at <= coalesce(CAST(:until AS timestamptz), 'infinity')
+       AND (CAST(:kind AS text) IS NULL OR generation_kind(CAST(kind AS text), CAST(model AS text)) = :kind)
+       AND (CAST(:model AS text) IS NULL OR left(coalesce(CAST(model AS text), ''), 120) = :model)
+     ORDER BY created_at DESC LIMIT 100000)
+    UNION ALL
+    (SELECT id, coalesce(CAST(created_at AS timestamptz), '-infinity') FROM generations
+     WHERE CAST(:state AS text) = 'lost_lately' AND delivery_state IN ('needs_attention', 'lost') AND delivery_state = 'lost'
+       AND provider_read_at > coalesce(CAST(:since AS timestamptz), '-infinity')
+       AND provider_read_at <= coalesce(CAST(:until AS timestamptz), 'infinity')
+       AND (CAST(:kind AS text) IS NULL OR generation_kind(CAST(kind AS text), CAST(model AS text)) = :kind)
+       AND (CAST(:model AS text) IS NULL OR left(coalesce(CAST(model AS text), ''), 120) = :model)
+     LIMIT 100000)
+    UNION ALL
+    (SELECT id, coalesce(CAST(created_at AS timestamptz), '-infinity') FROM generations
+     WHERE CAST(:state AS text) IN ('expiring', 'refused')
+       AND delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery')
+       AND delivery_state = 'awaiting_delivery'
+       AND CASE CAST(:state AS text)
+           WHEN 'expiring' THEN result_expires_at < coalesce(CAST(:until AS timestamptz), 'infinity')
+           ELSE failure_code = 'storage_refused'
+                AND left(md5(generation_refusal(failure_message)), 12) = CAST(:signature AS text) END
+       AND (CAST(:kind AS text) IS NULL OR generation_kind(CAST(kind AS text), CAST(model AS text)) = :kind)
+       AND (CAST(:model AS text) IS NULL OR left(coalesce(CAST(model AS text), ''), 120) = :model)
+     LIMIT 100000)
+)
+SELECT g.*, page.in_all FROM (
+    SELECT id, begun, (SELECT count(*) FROM counted) AS in_all FROM counted
+    WHERE CAST(:before_at AS timestamptz) IS NULL OR (begun, id) < (:before_at, CAST(:before_id AS uuid))
+    ORDER BY begun DESC, id DESC LIMIT :limit
+) page
+JOIN generations g ON g.id = page.id
+ORDER BY page.begun DESC, page.id DESC;
+
 -- name: of_a_failure
 -- Generations of a failure group begun in a span, newest first.
 SELECT * FROM generations

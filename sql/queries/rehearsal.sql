@@ -198,13 +198,15 @@ SELECT (SELECT count(*) FROM generations WHERE id BETWEEN :first AND :last) AS g
        (SELECT count(*) FROM job_costs WHERE generation_id BETWEEN :first AND :last)
            + (SELECT count(*) FROM job_costs WHERE run_id BETWEEN :first AND :last) AS costs,
        (SELECT count(*) FROM stored_files WHERE generation_id BETWEEN :first AND :last) AS files,
+       (SELECT count(*) FROM lora_training_jobs WHERE id BETWEEN :first AND :last) AS trainings,
        (SELECT count(*) FROM auth.users WHERE id BETWEEN :first AND :last) AS customers;
 
 -- name: working
--- How many of its generations a worker has in hand.
-SELECT count(*) AS n FROM generations
-WHERE id BETWEEN :first AND :last AND lease_until > :now
-  AND delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery', 'needs_attention');
+-- How many of its generations and trainings a worker has in hand.
+SELECT (SELECT count(*) FROM generations
+        WHERE id BETWEEN :first AND :last AND lease_until > :now
+          AND delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery', 'needs_attention'))
+     + (SELECT count(*) FROM lora_training_jobs WHERE id BETWEEN :first AND :last AND lease_until > :now) AS n;
 
 -- name: hold_still
 -- Nothing of the rehearsal is due any more.
@@ -212,10 +214,17 @@ UPDATE generations SET next_attempt_at = 'infinity', watched_until = NULL
 WHERE id BETWEEN :first AND :last
   AND delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery');
 
+-- name: hold_trainings_still
+-- No training of it is due any more.
+UPDATE lora_training_jobs SET next_attempt_at = :never
+WHERE id BETWEEN :first AND :last AND state IN ('running', 'ending');
+
 -- name: clear_jobs
 -- Takes its next steps off the queue; one that a worker has begun finds no row and ends.
 DELETE FROM procrastinate_jobs
-WHERE task_name = 'deliver' AND status = 'todo' AND args ->> 'generation_id' LIKE CAST(:mark AS text) || '%';
+WHERE status = 'todo'
+  AND (task_name = 'deliver' AND args ->> 'generation_id' LIKE CAST(:mark AS text) || '%'
+       OR queueing_lock LIKE 'train:' || CAST(:mark AS text) || '%');
 
 -- name: clear_events
 -- A batch of its timelines.
@@ -255,14 +264,14 @@ DELETE FROM cost_rollup WHERE lines = 0 AND settled_usd = 0 AND reserved_usd = 0
 -- name: fill_trainings
 -- What trainings of the history have cost, with the running totals.
 WITH written AS (
-    INSERT INTO job_costs (kind, scope, month, reservation_key, provider, service, user_id, run_id, stage, quantity, unit,
-                           unit_price, price_version, amount_usd, occurred_at, source_key)
-    SELECT kind, 'trainings', month, reservation_key, provider, service, user_id, run_id, stage, quantity, unit,
-           unit_price, price_version, amount_usd, occurred_at, source_key
+    INSERT INTO job_costs (kind, scope, month, reservation_key, provider, service, user_id, lora_model_id, run_id, stage,
+                           quantity, unit, unit_price, price_version, amount_usd, occurred_at, source_key)
+    SELECT kind, 'trainings', month, reservation_key, provider, service, user_id, lora_model_id, run_id, stage,
+           quantity, unit, unit_price, price_version, amount_usd, occurred_at, source_key
     FROM jsonb_to_recordset(CAST(:lines AS jsonb)) AS l(
-        kind text, month date, reservation_key text, provider text, service text, user_id uuid, run_id uuid, stage text,
-        quantity numeric, unit text, unit_price numeric, price_version text, amount_usd numeric, occurred_at timestamptz,
-        source_key text)
+        kind text, month date, reservation_key text, provider text, service text, user_id uuid, lora_model_id uuid,
+        run_id uuid, stage text, quantity numeric, unit text, unit_price numeric, price_version text, amount_usd numeric,
+        occurred_at timestamptz, source_key text)
     ON CONFLICT (source_key) WHERE source_key IS NOT NULL DO NOTHING
     RETURNING scope, month, kind, amount_usd
 )
@@ -419,3 +428,173 @@ WHERE r.measure = 'moment' AND r.grain = 'hour'
   AND (r.start >= CAST(:since AS timestamptz)
        OR EXISTS (SELECT FROM delivery_rollup m WHERE m.measure = 'moment' AND m.grain = 'hour'
                   AND m.start = r.start AND m.kind = '' AND m.model = '' AND m.key = :mark));
+
+-- name: fill_loras
+-- The LoRAs of the history's trainings.
+INSERT INTO lora_models (id, user_id, creator_key, name, description, tags, base_model, trigger_word, training_status, storage_path,
+                         storage_url, file_size, weights_sha256, validation_image_urls, validation_passed, training_cost,
+                         counted_at, usage_count, created_at, updated_at, completed_at)
+SELECT id, user_id, 'user:' || user_id, name, description, tags, 'FLUX.1', trigger_word, training_status, storage_path,
+       storage_url, file_size, weights_sha256, CASE WHEN cardinality(validation_image_urls) > 0 THEN validation_image_urls END,
+       passed, cost, created_at, 0, created_at, coalesce(completed_at, created_at), completed_at
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+    id uuid, user_id uuid, name text, description text, tags text[], trigger_word text, training_status text, storage_path text, storage_url text,
+    file_size bigint, weights_sha256 text, validation_image_urls text[], passed boolean, cost numeric,
+    created_at timestamptz, completed_at timestamptz);
+
+-- name: fill_runs
+-- Its runs; those under way are due when no job comes.
+INSERT INTO lora_training_jobs (id, lora_model_id, user_id, creator_key, state, stage, trainer, steps, trigger_word, images,
+                                publish, quoted_usd, reservation_key, reservations, training_progress,
+                                estimated_remaining, next_attempt_at, ends_as, ending_since, provider_state,
+                                provider_read_at, queue_position, usd_per_hour, failure_category,
+                                failure_retryable, failure_words, error_message, next_action, heartbeat_at,
+                                created_at, started_at, updated_at, completed_at)
+SELECT id, lora_id, user_id, 'user:' || user_id, state, stage, trainer, steps, trigger_word, images,
+       publish, quoted_usd, reservation_key, 1, progress, time_left, next_attempt_at, ends_as,
+       CASE WHEN ends_as IS NOT NULL THEN stopped_at END, says, CASE WHEN says IS NOT NULL THEN stopped_at END,
+       queue_position, usd_per_hour, category, retryable, words, message, next_action, stopped_at,
+       created_at, created_at, stopped_at, completed_at
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+    id uuid, lora_id uuid, user_id uuid, state text, stage text, trainer text, steps int, trigger_word text,
+    images int, publish boolean, quoted_usd numeric, reservation_key text, progress int, time_left int,
+    next_attempt_at timestamptz, ends_as text, says text, queue_position int, usd_per_hour numeric, category text,
+    retryable boolean, words text, message text, next_action text, stopped_at timestamptz, created_at timestamptz, completed_at timestamptz);
+
+-- name: fill_calls
+-- The paid calls of its runs; of those that are over nothing can go on costing money.
+INSERT INTO training_calls (id, run_id, purpose, n, provider, reservation_key, state, prompt, tries, remote_id, created_at,
+                            submitted_at, accepted_at, ended_at, released_at, progress, usd_per_hour, bucket, path, url,
+                            failure_words, cost_usd, shows, judged_by, judged_at)
+SELECT id, run_id, purpose, n, provider, reservation_key, state, prompt, 1, remote_id, submitted_at,
+       submitted_at, accepted_at, ended_at, ended_at, progress, usd_per_hour, bucket, path, url, words, cost, shows,
+       CASE WHEN shows THEN 'Studio' END, CASE WHEN shows THEN ended_at END
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+    id uuid, run_id uuid, purpose text, n int, provider text, reservation_key text, state text, prompt text,
+    remote_id text, submitted_at timestamptz, accepted_at timestamptz, ended_at timestamptz, progress int,
+    usd_per_hour numeric, bucket text, path text, url text, words text, cost numeric, shows boolean);
+
+-- name: fill_stages
+-- What became of each stage of its runs.
+INSERT INTO training_stages (run_id, stage, started_at, ended_at, progress, outcome, error_message, failure_category,
+                             failure_retryable, failure_words, next_action)
+SELECT run_id, stage, started_at, ended_at, progress, outcome, message, category, retryable, words, next_action
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+    run_id uuid, stage text, started_at timestamptz, ended_at timestamptz, progress int, outcome text, message text,
+    category text, retryable boolean, words text, next_action text);
+
+-- name: fill_steps
+-- The timelines and logs of its runs.
+WITH step AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+        run_id uuid, n int, at timestamptz, kind text, stage text, message text, level text, category text, words text)
+), logged AS (
+    INSERT INTO training_log (run_id, at, stage, source, level, message, line_key)
+    SELECT run_id, at, stage, 'studio', level, message, 'step ' || n FROM step ORDER BY run_id, n
+)
+INSERT INTO training_events (run_id, at, kind, stage, error_category, words)
+SELECT run_id, at, kind, stage, category, words FROM step ORDER BY run_id, n;
+
+-- name: fill_images
+-- The images of its newest trainings.
+INSERT INTO training_images (lora_model_id, n, owner, source, original_name, original_sha256, bucket, path, sha256, bytes, width,
+                             height, format, verdict, thumbnail, added_by, created_at, stored_at)
+SELECT lora_id, n, owner, 'file', name, sha256, bucket, path, sha256, bytes, side, side, 'jpg', 'fits', decode(thumbnail, 'hex'),
+       owner, created_at, created_at
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+    lora_id uuid, n int, owner text, name text, bucket text, path text, side int, sha256 text, bytes bigint, thumbnail text, created_at timestamptz);
+
+-- name: clear_trainings
+-- A batch of its runs, with all that belongs to them.
+WITH run AS MATERIALIZED (
+    SELECT id FROM lora_training_jobs WHERE id BETWEEN :first AND :last LIMIT :limit
+), calls AS (DELETE FROM training_calls WHERE run_id IN (SELECT id FROM run)),
+     stages AS (DELETE FROM training_stages WHERE run_id IN (SELECT id FROM run)),
+     logged AS (DELETE FROM training_log WHERE run_id IN (SELECT id FROM run)),
+     steps AS (DELETE FROM training_events WHERE run_id IN (SELECT id FROM run)),
+     seen AS (DELETE FROM training_webhooks WHERE run_id IN (SELECT id FROM run))
+DELETE FROM lora_training_jobs WHERE id IN (SELECT id FROM run);
+
+-- name: clear_images
+-- A batch of what its LoRAs were trained with.
+DELETE FROM training_images WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM training_images WHERE lora_model_id BETWEEN :first AND :last LIMIT :limit));
+
+-- name: clear_drawings
+-- A batch of images that were generated for its LoRAs.
+DELETE FROM training_drawings WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM training_drawings WHERE lora_model_id BETWEEN :first AND :last LIMIT :limit));
+
+-- name: clear_zips
+-- A batch of what is known of its LoRAs' ZIPs.
+DELETE FROM training_zips WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM training_zips WHERE lora_model_id BETWEEN :first AND :last LIMIT :limit));
+
+-- name: clear_loras
+-- Its LoRAs, with all that the library has of them; no other can go this way.
+SELECT studio_ops_clear_rehearsed_loras() AS cleared;
+
+-- name: clear_limits
+-- The company's own counts of its customers.
+DELETE FROM user_training_limits WHERE user_id BETWEEN :first AND :last;
+
+-- name: library_counted
+-- Whether the library's counts have been made, so that they have to be made again.
+SELECT EXISTS (SELECT FROM lora_library_totals) AS counted;
+
+-- name: fill_ratings
+-- What its customers think of its LoRAs.
+INSERT INTO lora_ratings (lora_model_id, rated_by, stars, rated_at)
+SELECT lora_id, 'user:' || user_id, stars, at
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(lora_id uuid, user_id uuid, stars int, at timestamptz);
+
+-- name: fill_versions
+-- Which of its LoRAs are versions of one character.
+INSERT INTO lora_versions (lora_model_id, parent_id, character_id, made_by, made_at)
+SELECT lora_id, parent_id, character_id, 'user:' || user_id, at
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(lora_id uuid, parent_id uuid, character_id uuid, user_id uuid, at timestamptz);
+
+-- name: fill_uses
+-- What was made with its completed LoRAs: a share of the pictures and films, each with one that was there then.
+WITH lora AS MATERIALIZED (
+    SELECT l.id, l.completed_at, l.trigger_word, row_number() OVER (ORDER BY l.completed_at) AS n
+    FROM lora_models l
+    WHERE l.id BETWEEN :first AND :last AND l.training_status = 'completed' AND l.archived_at IS NULL
+), made AS MATERIALIZED (
+    SELECT g.id, g.user_id, g.model, g.created_at, d.r
+    FROM generations g
+    CROSS JOIN LATERAL (
+        SELECT (hashint8extended(CAST('x' || right(g.id::text, 12) AS bit(48))::bigint, CAST(:seed AS bigint)) & 1048575)
+               / 1048576::float8 AS r) d
+    WHERE g.id BETWEEN :first AND :last AND g.created_at > CAST(:since AS timestamptz) AND d.r < :share
+), used AS (
+    SELECT g.id, g.user_id, g.created_at, l.id AS lora_id,
+           CASE WHEN g.model LIKE 'kling%' OR g.model LIKE '%image-to-image' THEN 'first_frame' ELSE 'references' END AS way
+    FROM made g
+    CROSS JOIN LATERAL (SELECT count(*) AS there FROM lora WHERE completed_at < g.created_at) t
+    -- The newest ones are used most.
+    JOIN lora l ON l.n = t.there - floor(least(t.there, 24) * (g.r / :share) ^ 2)
+    WHERE t.there > 0
+)
+INSERT INTO lora_uses (generation_id, lora_model_id, way, used_by, used_at)
+SELECT u.id, u.lora_id, u.way, coalesce(c.raw_user_meta_data ->> 'full_name', ''), u.created_at
+FROM used u LEFT JOIN auth.users c ON c.id = u.user_id
+ORDER BY u.created_at;
+
+-- name: fill_standing
+-- One of its LoRAs that is its creator's alone, one that is hidden, one that is archived, and one that somebody reported.
+WITH given AS (
+    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(lora_id uuid, what text, why text, who text, at timestamptz)
+), stands AS (
+    UPDATE lora_models l
+    SET is_private = g.what = 'private', hidden_at = CASE g.what WHEN 'hidden' THEN g.at END,
+        archived_at = CASE g.what WHEN 'archived' THEN g.at END
+    FROM given g WHERE l.id = g.lora_id AND g.what <> 'reported'
+), reasons AS (
+    INSERT INTO lora_standing (lora_model_id, hidden_reason, hidden_by, archived_reason, archived_by)
+    SELECT lora_id, CASE what WHEN 'hidden' THEN why END, CASE what WHEN 'hidden' THEN who END,
+           CASE what WHEN 'archived' THEN why END, CASE what WHEN 'archived' THEN who END
+    FROM given WHERE what IN ('hidden', 'archived')
+)
+INSERT INTO lora_reports (lora_model_id, reported_by, reporter_name, reason, note, reported_at)
+SELECT lora_id, 'rehearsal', who, why, NULL, at FROM given WHERE what = 'reported';

@@ -52,15 +52,17 @@ WHERE r.state IN ('completed', 'failed', 'cancelled') AND r.created_at > CAST(:n
 LIMIT :limit;
 
 -- name: silent
--- Runs under way whose worker has been silent since the given time, the oldest first.
+-- Runs under way whose worker has been silent since the given time, the oldest first; none of a rehearsal.
 SELECT count(*)::int AS count, (array_agg(id ORDER BY heartbeat_at))[1: CAST(:named AS int)] AS ids, min(heartbeat_at) AS at
 FROM lora_training_jobs
-WHERE state IN ('running', 'ending') AND greatest(heartbeat_at, next_attempt_at) < :before;
+WHERE state IN ('running', 'ending') AND greatest(heartbeat_at, next_attempt_at) < :before
+  AND NOT studio_ops_is_rehearsed(id);
 
 -- name: ended
--- Of runs that ended since the given time: how many completed, and how many failed.
+-- Of runs that ended since the given time: how many completed, and how many failed; none of a rehearsal.
 SELECT count(*) FILTER (WHERE state = 'completed') AS completed, count(*) FILTER (WHERE state = 'failed') AS failed
-FROM lora_training_jobs WHERE state IN ('completed', 'failed') AND created_at >= :since;
+FROM lora_training_jobs
+WHERE state IN ('completed', 'failed') AND created_at >= :since AND NOT studio_ops_is_rehearsed(id);
 
 -- name: note_orphan
 -- Notes a pod that belongs to no run; its end when that is known.

@@ -1,5 +1,7 @@
 """Delivery health as a person uses it: from a number to its rows and back; a selection that stays."""
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenTab, Tab
@@ -40,6 +42,40 @@ def test_from_a_number_to_its_rows_and_back(open_tab: OpenTab) -> None:
     phone.open("/delivery_health?state=lost")
     phone.page.get_by_text("3 generations lost").wait_for()
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_what_a_number_counts_is_read_by_hovering_or_by_keys_and_stays_while_it_changes(
+    open_tab: OpenTab,
+) -> None:
+    tab = open_tab()
+    opened(tab)
+    mark = tab.page.get_by_role("button", name="What “Lost” counts", exact=True)
+    box = tab.page.locator(f"[id='{mark.get_attribute('popovertarget')}']")
+    expect(box).to_be_hidden()
+    mark.hover()
+    expect(box).to_contain_text("its file was gone before it could be stored")
+    expect(box).to_contain_text("FROM delivery_rollup")
+    said = "getComputedStyle(document.querySelector('.so-def-now'), '::after').content"
+    assert re.fullmatch(r'"As of \d\d:\d\d:\d\d"', tab.evaluate(said))
+    tab.page.mouse.move(2, 2)
+    expect(box).to_be_hidden()
+    mark.focus()
+    tab.page.keyboard.press("Enter")
+    expect(box).to_be_visible()
+    tab.product.rows(LOST.format(first=1, last=2))
+    card = tab.page.locator(".st-key-so-card-health-lost")
+    expect(card.locator(".so-big")).to_have_text("5", timeout=40_000)
+    expect(box).to_be_visible()
+    tab.page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+    phone = open_tab(width=390, height=844, dark=True)
+    phone.open("/delivery_health")
+    phone.page.get_by_role("button", name="What “Lost” counts", exact=True).tap()
+    place = phone.page.locator(".so-def-box:popover-open").bounding_box()
+    assert place is not None
+    assert place["x"] >= 0
+    assert place["x"] + place["width"] <= 390
+    assert place["y"] + place["height"] <= 844
 
 
 def test_a_selection_outlives_a_refresh_that_brings_newer_rows(open_tab: OpenTab) -> None:

@@ -37,7 +37,7 @@ MODELS = (
     ("image", "x/y"),
 )
 WORDS = ("The upstream timed out after 31 s", "The upstream timed out after 7 s", "NSFW content", None)
-EVERY = [Filter("30d", state=state) for state in windows.STATES]
+EVERY = [Filter("30d", state=state) for state in (*windows.BEGUN_STATES, *windows.NOW_STATES)]
 EVERY += [Filter(window, state=state) for window in ("24h", "7d") for state in ("begun", "failed", "timed")]
 SOME = [Filter(window, state=state) for window in windows.WINDOWS for state in ("begun", "failed")]
 

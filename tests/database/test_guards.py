@@ -37,6 +37,57 @@ def test_a_lora_is_never_deleted(lora: psycopg.Connection, statement: str) -> No
         lora.execute(statement.encode())
 
 
+REHEARSED = "5ce9e000-0000-8400-b000-000000000001"
+CLEAR = "SELECT studio_ops_clear_rehearsed_loras()"
+
+
+def _rehearse(connection: psycopg.Connection) -> None:
+    connection.execute(
+        "INSERT INTO rehearsals (state, seed, days, begun_at, begun_by) VALUES ('ready', 1, 1, now(), 'Ada')"
+    )
+
+
+def test_a_rehearsals_loras_go_with_it_and_no_other(lora: psycopg.Connection) -> None:
+    _add_lora(lora, id=REHEARSED, user_id=None, creator_key="user:x", name="Rehearsed word")
+    assert lora.execute(CLEAR).fetchone() == (0,)
+    _rehearse(lora)
+    assert lora.execute(CLEAR).fetchone() == (1,)
+    for table in ("lora_models", "lora_library", "lora_passages"):
+        assert lora.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (1,)
+    words = lora.execute("SELECT word FROM lora_vocabulary").fetchall()
+    assert words == [("girl",)]
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "SELECT set_config('studio_ops.clears_rehearsal', pg_current_xact_id()::text, true)",
+        CLEAR,
+        "SELECT 1",
+    ],
+)
+def test_no_real_lora_is_deleted_that_way(lora: psycopg.Connection, attempt: str) -> None:
+    _rehearse(lora)
+    # One whose id looks like a rehearsal's and that is a customer's is none of a rehearsal.
+    _add_lora(lora, id=REHEARSED, name="Under a marked id")
+    with lora.transaction():
+        lora.execute(attempt.encode())
+        with pytest.raises(psycopg.errors.RestrictViolation, match="never deleted"), lora.transaction():
+            lora.execute("DELETE FROM lora_models")
+    assert lora.execute("SELECT count(*) FROM lora_models").fetchone() == (2,)
+    # What the function sets is gone with it.
+    with lora.transaction():
+        lora.execute(CLEAR.encode())
+        [(left,)] = lora.execute("SELECT current_setting('studio_ops.clears_rehearsal', true)").fetchall()
+        assert left == ""
+
+
+def test_no_lora_comes_into_a_rehearsal(lora: psycopg.Connection) -> None:
+    _rehearse(lora)
+    with pytest.raises(psycopg.errors.RestrictViolation, match="never comes into a rehearsal"):
+        lora.execute("UPDATE lora_models SET id = %s", (REHEARSED,))
+
+
 def test_the_remedy_that_the_guard_names_works(lora: psycopg.Connection) -> None:
     lora.execute("UPDATE lora_models SET archived_at = now(), hidden_at = now()")
     assert lora.execute("SELECT name FROM lora_models WHERE archived_at IS NOT NULL").fetchall() == [

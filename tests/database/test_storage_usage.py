@@ -1,5 +1,6 @@
 """How much is stored: counted by the table or by listing, kept by the hour, then by the day."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,8 @@ from tests.database.cluster import Cluster
 from tests.database.scenarios import as_user, make_supabase_like, query
 from tests.unit.storage_samples import picture, put, storage_in
 
-NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+# Later than any file that is written here.
+NOW = datetime(2126, 11, 25, 12, tzinfo=UTC)
 JPEG = picture("JPEG")
 
 
@@ -127,6 +129,23 @@ def test_supabases_own_table_is_asked_once(connected: str) -> None:
         ("generations", "result_video"): (1, 5_000_000_000),
         ("lora-models", "weights"): (1, 0),
     }
+
+
+def test_what_is_stored_while_it_is_counted_is_in_neither_the_number_nor_its_rows(
+    connected: str, tmp_path: Path
+) -> None:
+    storage = storage_in(tmp_path)
+    put(storage, "u/image/before.jpg", JPEG, "image/jpeg")
+    begun = datetime.now(UTC)
+    put(storage, "u/image/meanwhile.jpg", JPEG, "image/jpeg")
+    # A file system's clock may be some milliseconds behind.
+    [meanwhile] = tmp_path.rglob("meanwhile.jpg")
+    os.utime(meanwhile, (begun.timestamp() + 1,) * 2)
+    found = usage.snapshot(storage, begun)
+    [line] = [line for line in found.lines if line.files]
+    listed = list(usage.files(storage, line.bucket, line.purpose, found.taken_at))
+    assert [file.path for file in listed] == ["u/image/before.jpg"]
+    assert line.files == 1
 
 
 def test_a_table_that_is_empty_or_hidden_is_not_believed(connected: str) -> None:

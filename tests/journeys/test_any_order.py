@@ -3,8 +3,8 @@ forgotten.
 
 Hypothesis plays customers, KIE, the clock, the worker, the company's application and the hand that kills
 processes, against the real services on a real Postgres and the sandbox over HTTP. The default run is short
-and always the same; `pytest --hypothesis-profile=campaign tests/journeys/test_any_order.py` goes on for
-longer, each time by another way.
+and always the same; `pytest -n 0 --hypothesis-profile=campaign tests/journeys/test_any_order.py` goes 250
+ways of up to 60 steps, others each time, within 25 minutes; `--hypothesis-seed=N` goes the same ones again.
 """
 
 import contextlib

@@ -1,6 +1,7 @@
 """Pages, run as Streamlit runs them, on a migrated database of their own."""
 
 from collections.abc import Iterator
+from html import escape
 from typing import Any, Protocol
 
 import psycopg
@@ -49,6 +50,12 @@ def html_of(app: AppTest) -> str:
     """Everything that the page wrote as HTML of ours, styles left out."""
     written = [str(element.value) for element in app.html]
     return "\n".join(html for html in written if not html.lstrip().startswith("<style>"))
+
+
+def box_of(html: str, name: str) -> str:
+    """What the box of this number says, as HTML."""
+    head = f"<b>{escape(name)}</b>"
+    return next(box for box in html.split('class="so-def-box">')[1:] if box.startswith(head))
 
 
 def failures_of(app: AppTest) -> list[str]:

@@ -15,7 +15,7 @@ from core.deliveries.health_rows import PANELS, board
 from core.deliveries.models import DeliveryState, Status
 from core.deliveries.windows import Filter
 from tests.pages import seeding
-from tests.pages.conftest import OpenPage, failures_of, html_of
+from tests.pages.conftest import OpenPage, box_of, failures_of, html_of
 
 PAGE = "delivery_health.py"
 SUPPORT = Actor("person", "s", "Support", frozenset({Role.SUPPORT}), "page")
@@ -46,9 +46,9 @@ def test_every_panel_has_something_to_say_and_a_number_opens_its_rows(
     assert "Kling 2.6" in said
     found = board(VIEWER, Filter(), datetime.now(UTC))
     assert [name for name, holds in PANELS.items() if not holds(found)] == []
-    told = app.button(key="so-open-health-rate-24h").help
-    assert re.search(r" From \d+ \w{3} \d{4}, \d\d:00:00 \w+ on\. As of ", told)
-    assert "From " not in app.button(key="so-open-health-stuck").help
+    told = box_of(said, "Success, 24 hours")
+    assert re.search(r" From \d+ \w{3} \d{4}, \d\d:00:00 \w+ on\. ", told)
+    assert "From " not in box_of(said, "Stuck").split("<code")[0]
     app.button(key="so-open-health-lost").click().run()
     assert app.query_params["state"] == "lost"
     assert "1\u00a0generation lost, of the last 24 hours" in html_of(app)

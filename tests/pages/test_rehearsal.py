@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import access, database, settings, usage
 from core.access import Actor, Role
+from core.budget import fold
 from core.deliveries import health, rollups, tools
 from core.deliveries.windows import WINDOWS, Filter
 from core.rehearsal import faults, service
@@ -104,6 +105,45 @@ def test_after_a_history_no_panel_of_the_overview_is_empty(
     assert "Nothing needs a person now" not in said
     for word in ("Delivered", "In flight", "Failed", "Needs attention"):
         assert word in said
+
+
+def test_after_a_history_no_panel_of_trainings_loras_and_money_is_empty(
+    open_page: OpenPage, rehearsed: Connection, trainings: None
+) -> None:
+    fold.run(datetime.now(UTC))
+    overview = html_of(open_page("overview.py"))
+    assert "None is under way, and none has ended this week" not in overview
+    for word in ("Waits for your verdict", "an hour now", "Completed"):
+        assert word in overview
+    runs = open_page("training_runs.py")
+    assert not failures_of(runs)
+    said = html_of(runs)
+    assert "Nothing has been trained yet" not in said
+    for word in ("Needs a person", "Under way", "ahead of it", "Spent this month"):
+        assert word in said
+    library = open_page("lora_library.py")
+    assert not failures_of(library)
+    said = html_of(library)
+    assert "Reported, waiting for a decision: 1" in said
+    assert said.count("<img") >= 4
+    assert "★" in said
+    [(lora_id,), *_] = rehearsed.execute(
+        "SELECT l.id FROM lora_models l JOIN lora_library e ON e.lora_model_id = l.id"
+        " WHERE e.uses > 0 AND l.validation_image_urls IS NOT NULL ORDER BY e.uses DESC LIMIT 1"
+    ).fetchall()
+    detail = html_of(open_page("lora_library.py", lora=str(lora_id)))
+    for nothing in ("No test image", "Nothing has been made with it", "Another system has trained it"):
+        assert nothing not in detail
+    for state in ("running", "ending", "failed", "awaiting_verdict", "needs_attention", "completed"):
+        [(run_id,), *_] = rehearsed.execute(
+            "SELECT id FROM lora_training_jobs WHERE state = %s ORDER BY created_at DESC", (state,)
+        ).fetchall()
+        assert not failures_of(open_page("training_runs.py", run=str(run_id))), state
+    budget = open_page("budget.py")
+    assert not failures_of(budget)
+    said = html_of(budget)
+    for nothing in ("Nothing in this month", "Nobody has begun a LoRA", "Too early to say"):
+        assert nothing not in said
 
 
 @pytest.mark.parametrize("window", list(WINDOWS))
