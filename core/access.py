@@ -63,7 +63,7 @@ CUSTOMERS_MAY = frozenset({Action.BROWSE_LORAS, Action.LAUNCH_TRAINING})
 class Actor:
     """Somebody or something that acts: a person, an API key, a job, or a customer by their own token.
 
-    `source` is where the act came from: page, api, command or job.
+    `source` is where the act came from: page, api, command or job. `email` is a person's verified address.
     """
 
     kind: Literal["person", "key", "job", "customer"]
@@ -71,6 +71,7 @@ class Actor:
     name: str
     roles: frozenset[Role]
     source: Literal["page", "api", "command", "job"]
+    email: str | None = None
 
     def may(self, action: Action) -> bool:
         """Whether one of the actor's roles allows `action`, or every customer may do it."""

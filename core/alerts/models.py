@@ -35,6 +35,7 @@ class Kind(StrEnum):
     LOW_CREDITS = "low_credits"
     TRAINING_SUCCESS = "training_success"
     TRAININGS_SILENT = "trainings_silent"
+    VERDICT_WAITING = "verdict_waiting"
     IMAGE_DOWNLOADS = "image_downloads"
     ORPHAN_PODS = "orphan_pods"
     STORAGE_GROWTH = "storage_growth"
@@ -119,7 +120,7 @@ class Orphan:
 @dataclass(frozen=True)
 class Training:
     """What is known of trainings: those launched from `since` on that ended, silent ones now, images fetched,
-    pods of nobody."""
+    pods of nobody, and those whose test images wait for a verdict."""
 
     completed: int
     failed: int
@@ -128,6 +129,7 @@ class Training:
     images_lost: int
     orphans: tuple[Orphan, ...] = ()
     since: datetime | None = None
+    unjudged: Group = Group(0)
 
 
 @dataclass(frozen=True)

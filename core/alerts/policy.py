@@ -45,7 +45,13 @@ OF_MONEY = (
     Kind.UNKNOWN_PRICE,
     Kind.LOW_CREDITS,
 )
-OF_TRAININGS = (Kind.TRAINING_SUCCESS, Kind.TRAININGS_SILENT, Kind.IMAGE_DOWNLOADS, Kind.ORPHAN_PODS)
+OF_TRAININGS = (
+    Kind.TRAINING_SUCCESS,
+    Kind.TRAININGS_SILENT,
+    Kind.IMAGE_DOWNLOADS,
+    Kind.ORPHAN_PODS,
+    Kind.VERDICT_WAITING,
+)
 OF_MACHINERY = {"clock": Kind.DEAD_CLOCK, "worker": Kind.DEAD_WORKER}
 # A month's thresholds, by what the budget calls them.
 _DUE = {
@@ -64,6 +70,8 @@ TRAININGS_SINCE = timedelta(days=30)
 IMAGE_SAMPLES = 20
 IMAGES_SINCE = timedelta(days=7)
 SILENT_FOR = timedelta(minutes=10)
+# Test images may wait for so long before people are reminded that a verdict is theirs.
+UNJUDGED_FOR = timedelta(hours=24)
 ORPHANS_TOLD = timedelta(hours=24)
 # What is stored may grow by so much within a week, and by so much of what there was.
 GROWTH_BYTES, GROWTH_SHARE = 20 * 10**9, 0.25
@@ -212,6 +220,8 @@ def of_trainings(facts: Training) -> tuple[Cause, ...]:
         found.append(
             Cause(Kind.IMAGE_DOWNLOADS, Severity.WARNING, count=facts.images_lost, evidence=evidence)
         )
+    if facts.unjudged.count:
+        found.append(_cause(Kind.VERDICT_WAITING, Severity.NOTICE, facts.unjudged, "since"))
     return tuple(found)
 
 

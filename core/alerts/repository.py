@@ -55,6 +55,7 @@ def training_facts(connection: Connection, now: datetime, images: DownloadRates)
     since = now - policy.TRAININGS_SINCE
     ended = SPENDING["ended"].one(connection, since=since)
     silent = SPENDING["silent"].one(connection, before=now - policy.SILENT_FOR, named=NAMED)
+    unjudged = SPENDING["unjudged"].one(connection, before=now - policy.UNJUDGED_FOR, named=NAMED)
     orphans = SPENDING["orphans"].all(connection, since=now - policy.ORPHANS_TOLD)
     return Training(
         completed=ended["completed"],
@@ -64,6 +65,7 @@ def training_facts(connection: Connection, now: datetime, images: DownloadRates)
         images_lost=images.lost,
         orphans=tuple(Orphan(row["pod_id"], row["usd_per_hour"], row["ended_at"]) for row in orphans),
         since=since,
+        unjudged=_group(unjudged),
     )
 
 

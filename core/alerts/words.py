@@ -250,6 +250,13 @@ WORDS: dict[Kind, Words] = {
         RUNS,
         lambda _: {"state": "Under way"},
     ),
+    Kind.VERDICT_WAITING: Words(
+        lambda alert: f"{_counted(alert.count, 'training waits', 'trainings wait')} for a verdict",
+        "Their test images have been there for a day. Say of each whether it shows the character: until then"
+        " the LoRA is not completed, and nobody but its creator can use it.",
+        RUNS,
+        lambda _: {"state": "Needs a person"},
+    ),
     Kind.IMAGE_DOWNLOADS: Words(
         _rate("{:,} images for trainings could be fetched"),
         f"The target is {downloads.TARGET:.0%}. See which hosts refuse.".replace("%", f"{_SPACE}%"),

@@ -53,7 +53,7 @@ class Reservation:
 class CostLine:
     """What something cost in the end. `source_key` names what was paid, so that it is written once.
 
-    `flagged`: its price was not known, and `note` says what was taken.
+    `flagged`: its price was not known, or what it came to is counted by us; `note` says so.
     """
 
     source_key: str

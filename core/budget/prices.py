@@ -1,7 +1,7 @@
 """What paid calls cost, by the dated table of prices."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import Connection
@@ -12,12 +12,14 @@ from core.budget import policy
 from core.budget.models import CENT_PART, Price
 from core.budget.repository import SQL, to_price
 from core.errors import Conflict, InvalidInput, NotFound
+from core.providers import runpod
 from core.providers.fal_models import megapixels
 
 # Which line of the price table a trainer's own work is paid by.
 SERVICES = {"fal": "flux-lora-fast-training", "replicate": "flux-dev-lora-trainer", "runpod": "gpu"}
-# A training on a pod is promised so many hours; what it took is settled.
-POD_HOURS = Decimal(1)
+# A pod may train until its ceiling, and has to be stopped then; what it took is settled.
+STOPPING = timedelta(minutes=6)
+POD_HOURS = Decimal(int((runpod.CEILING + STOPPING).total_seconds())) / 3600
 # What each service of a trainer is paid by, should its price ever be missing.
 UNITS = {
     "flux-lora-fast-training": "step",
@@ -33,12 +35,13 @@ _log = log.get(__name__)
 
 @dataclass(frozen=True)
 class Quote:
-    """What a training is expected to cost, its test pictures apart."""
+    """What a training costs at the most, its test pictures apart; `hour_usd` where its time is paid."""
 
     training_usd: Decimal
     images_usd: Decimal
     service: str
     note: str | None = None
+    hour_usd: Decimal | None = None
 
     @property
     def total_usd(self) -> Decimal:
@@ -108,7 +111,7 @@ def set_price(
 def training_quote(
     connection: Connection, trainer: str, steps: int, pictures: int, size: tuple[int, int], at: datetime
 ) -> Quote:
-    """What `steps` at this trainer and so many test pictures of that size will cost."""
+    """What `steps` at this trainer and so many test pictures of that size cost at the most."""
     price = current(connection, trainer, SERVICES[trainer], at)
     quantity = POD_HOURS if price.unit == "hour" else Decimal(steps)
     picture = current(connection, "fal", "flux-lora", at)
@@ -118,4 +121,5 @@ def training_quote(
         (pictures * megapixels(*size) * picture.unit_usd).quantize(CENT_PART),
         SERVICES[trainer],
         " ".join(notes) or None,
+        price.unit_usd if price.unit == "hour" else None,
     )

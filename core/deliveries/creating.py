@@ -82,7 +82,8 @@ def recipe_of(actor: Actor, wanted: NewGeneration) -> Recipe:
     lora = library.get(actor, wanted.lora_id)
     with database.statement() as connection:
         references = len(with_lora.references_of(connection, lora.id))
-    plan = with_lora.plan(model, wanted.input, lora, references, wanted.frame_size)
+    own = library.owns(actor, lora) or (wanted.user_id is not None and wanted.user_id == lora.user_id)
+    plan = with_lora.plan(model, wanted.input, lora, references, wanted.frame_size, by_creator=own)
     return Recipe(
         plan.model,
         plan.input,
@@ -150,7 +151,7 @@ def begin_with_lora(
     first."""
     if made.lora is None or made.way is None:
         return generation.id
-    loras.use(connection, actor, made.lora.id, generation.id, made.way, now)
+    loras.use(connection, actor, made.lora.id, generation.id, made.way, now, user_id=generation.user_id)
     if made.frame_input is None:
         return generation.id
     row = _insert(

@@ -16,6 +16,7 @@ from core.deliveries.repository import SQL, find, to_generation
 from core.deliveries.windows import Filter
 from core.deliveries.with_lora import Plan
 from core.errors import Conflict, NotFound
+from core.loras import views as loras
 from core.loras.models import Lora
 from core.providers import catalogue
 
@@ -217,10 +218,11 @@ def to_make_with_lora(actor: Actor | None, now: datetime, limit: int = 5) -> Seq
 
 def quote(actor: Actor | None, model: str, model_input: Mapping[str, Any], lora: Lora) -> Plan:
     """What an input would become with a LoRA, and what its parts cost. Raises InvalidInput or Conflict."""
-    access.check(actor, Action.VIEW)
+    actor = access.check(actor, Action.VIEW)
     with database.statement() as connection:
         references = len(with_lora.references_of(connection, lora.id))
-    return with_lora.plan(catalogue.require(model), model_input, lora, references)
+    own = loras.owns(actor, lora)
+    return with_lora.plan(catalogue.require(model), model_input, lora, references, by_creator=own)
 
 
 def asked_input(generation: Generation) -> dict[str, Any]:

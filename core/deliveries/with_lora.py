@@ -66,8 +66,11 @@ def frame_usd(frame_input: Mapping[str, Any]) -> Decimal:
     return catalogue.require(FRAME_MODEL).price(frame_input)
 
 
-def way_of(model: Model, lora: Lora) -> Way:
-    """The way that the model takes with this LoRA. Raises Conflict with the reason when there is none."""
+def way_of(model: Model, lora: Lora, *, by_creator: bool = False) -> Way:
+    """The way that the model takes with this LoRA, `by_creator` also while it waits to be judged.
+
+    Raises Conflict with the reason when there is none.
+    """
     if model.lora is None:
         raise Conflict(f"{model.label} makes no use of a LoRA. Choose another model.")
     if lora.training_status == "failed":
@@ -75,7 +78,7 @@ def way_of(model: Model, lora: Lora) -> Way:
     library.check_usable(
         lora.name, "completed", hidden=lora.hidden_at is not None, archived=lora.archived_at is not None
     )
-    if lora.training_status != "completed":
+    if not library.has_usable_weights(lora.training_status, own=by_creator):
         if model.lora.direct:
             raise Conflict(
                 f"“{lora.name}” is still {lora.training_status}, and {model.label} needs its finished"
@@ -92,14 +95,20 @@ def way_of(model: Model, lora: Lora) -> Way:
 
 
 def plan(
-    model: Model, given: Mapping[str, Any], lora: Lora, references: int, size: str | None = None
+    model: Model,
+    given: Mapping[str, Any],
+    lora: Lora,
+    references: int,
+    size: str | None = None,
+    *,
+    by_creator: bool = False,
 ) -> Plan:
     """What is made of an input with a LoRA; `references` is how many reference pictures it has, `size` the
-    first frame's where the aspect ratio does not tell it.
+    first frame's where the aspect ratio does not tell it, `by_creator` whether it is made by the LoRA's.
 
     Raises InvalidInput that names the field, or Conflict with the reason.
     """
-    way = way_of(model, lora)
+    way = way_of(model, lora, by_creator=by_creator)
     if way is Way.DIRECT:
         return Plan(way, model, model_inputs.validate(model, given))
     assert model.lora is not None

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from datetime import timedelta
 
 from core.errors import InvalidInput, NotFound, StorageError
+from core.loras import policy
 from core.loras.models import WEIGHTS_BUCKET, Lora
 from core.storage.contract import Storage
 
@@ -15,12 +16,13 @@ KEPT = 10_000
 _links: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
 
-def weights_link(lora: Lora, storage: Storage) -> str | None:
+def weights_link(lora: Lora, storage: Storage, *, own: bool = False) -> str | None:
     """A signed address, good for half an hour at least; None while there is no file.
 
-    It may be relative to the product's own address. To be given only to those who may see the LoRA.
+    It may be relative to the product's own address. To be given only to those who may see the LoRA; its
+    creator, who is `own`, has it while it waits to be judged.
     """
-    if lora.training_status != "completed" or not lora.storage_path:
+    if not policy.has_usable_weights(lora.training_status, own=own) or not lora.storage_path:
         return None
     key, now = f"{storage.kind}:{lora.storage_path}", time.monotonic()
     known = _links.get(key)

@@ -203,6 +203,10 @@ class Standing:
     def is_over(self) -> bool:
         return self.status in {"completed", "failed"}
 
+    def is_seen_by(self, sight: Sight) -> bool:
+        """Whether who looks so may know of the LoRA at all."""
+        return sight.sees_all or self.is_listed or sight.owns(self.user_id, self.creator_key)
+
 
 @dataclass(frozen=True)
 class Version:

@@ -35,14 +35,19 @@ SUCCESS_OF = 200
 _PUNCTUATION = str.maketrans(dict.fromkeys("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", " "))
 
 
-def sight_of(actor: Actor) -> Sight:
-    """What an actor may see, by who they are."""
+def customer_id(actor: Actor) -> UUID | None:
+    """The account of a customer, by their own token."""
     try:
-        viewer = UUID(actor.id)
+        return UUID(actor.id)
     except ValueError:
-        viewer = None
-    key = f"user:{actor.id}" if actor.kind == "customer" else f"staff:{actor.id}"
-    return Sight(viewer, key, actor.may(Action.MODERATE_LORA))
+        return None
+
+
+def sight_of(actor: Actor, account: UUID | None = None) -> Sight:
+    """What an actor may see, by who they are; `account` is staff's own at the company's application."""
+    if actor.kind == "customer":
+        return Sight(customer_id(actor), f"user:{actor.id}", sees_all=False)
+    return Sight(account, f"staff:{actor.id}", actor.may(Action.MODERATE_LORA))
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -159,6 +164,11 @@ def check(refusal: str | None) -> None:
     """Raise the refusal, if there is one."""
     if refusal:
         raise NotAllowed(refusal)
+
+
+def has_usable_weights(status: str, *, own: bool) -> bool:
+    """Whether its weights can be used: a completed LoRA's by all, one's own while it waits to be judged."""
+    return status == "completed" or (own and status == "validating")
 
 
 def check_usable(name: str, status: str, *, hidden: bool, archived: bool) -> None:

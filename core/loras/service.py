@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from core import access, audit, database
 from core.access import Action, Actor
 from core.errors import Conflict, NotFound
-from core.loras import policy
+from core.loras import accounts, policy
 from core.loras.models import Reason, Way
 from core.loras.repository import SQL
 
@@ -43,7 +43,7 @@ def describe(actor: Actor | None, lora_id: UUID, name: str, description: str | N
     name, description = policy.check_words(name, description)
     with database.transaction() as connection:
         row = _held(connection, actor, lora_id)
-        policy.check(policy.why_not_edit(actor, _owns(actor, row)))
+        policy.check(policy.why_not_edit(actor, _owns(connection, actor, row)))
         try:
             with connection.begin_nested():
                 SQL["describe"].run(connection, id=lora_id, name=name, description=description, now=now)
@@ -69,7 +69,7 @@ def tag(
     with database.transaction() as connection:
         for lora_id in sorted(set(lora_ids)):
             row = _held(connection, actor, lora_id)
-            policy.check(policy.why_not_edit(actor, _owns(actor, row)))
+            policy.check(policy.why_not_edit(actor, _owns(connection, actor, row)))
             kept = [one for one in row["tags"] if one not in removed]
             tags = policy.tidy_tags([*kept, *added])
             if list(tags) == list(row["tags"]):
@@ -86,7 +86,7 @@ def set_private(actor: Actor | None, lora_id: UUID, now: datetime, *, private: b
     actor = access.check(actor, Action.BROWSE_LORAS)
     with database.transaction() as connection:
         row = _held(connection, actor, lora_id)
-        policy.check(policy.why_not_restrict(actor, _owns(actor, row)))
+        policy.check(policy.why_not_restrict(actor, _owns(connection, actor, row)))
         if SQL["set_private"].run(connection, id=lora_id, private=private, now=now):
             before, after = {"private": row["is_private"]}, {"private": private}
             _note(connection, actor, "lora.set_private", lora_id, before=before, after=after)
@@ -187,17 +187,27 @@ def begin_version(actor: Actor | None, lora_id: UUID, draft_id: UUID, now: datet
 
 
 def use(
-    connection: Connection, actor: Actor, lora_id: UUID, generation_id: UUID, way: Way, now: datetime
+    connection: Connection,
+    actor: Actor,
+    lora_id: UUID,
+    generation_id: UUID,
+    way: Way,
+    now: datetime,
+    *,
+    user_id: UUID | None = None,
 ) -> bool:
     """Note in the caller's transaction that a generation is made with a LoRA; False when that is known.
 
-    Each generation counts once. Raises Conflict for a LoRA that cannot be used, with the reason.
+    Each generation counts once; `user_id` is whose it is. Raises Conflict for a LoRA that cannot be used,
+    with the reason.
     """
     held = _held(connection, actor, lora_id)
+    own = _owns(connection, actor, held) or (user_id is not None and user_id == held["user_id"])
+    # Its references take its place while it cannot be used itself.
+    ready = way is Way.REFERENCES or policy.has_usable_weights(held["training_status"], own=own)
     policy.check_usable(
         held["name"],
-        # Its references take its place while it is not completed.
-        "completed" if way is Way.REFERENCES else held["training_status"],
+        "completed" if ready else held["training_status"],
         hidden=held["hidden_at"] is not None,
         archived=held["archived_at"] is not None,
     )
@@ -210,15 +220,15 @@ def use(
 def _held(connection: Connection, actor: Actor, lora_id: UUID) -> RowMapping:
     """The LoRA's row, held; NotFound also for one that the actor may not see."""
     row = SQL["hold"].first(connection, id=lora_id)
-    sight = policy.sight_of(actor)
+    sight = accounts.sight_of(connection, actor)
     listed = row is not None and not row["is_private"] and row["hidden_at"] is None
-    if row is None or not (listed or sight.sees_all or _owns(actor, row)):
+    if row is None or not (listed or sight.sees_all or sight.owns(row["user_id"], row["creator_key"])):
         raise NotFound(f"There is no LoRA {lora_id}.")
     return row
 
 
-def _owns(actor: Actor, row: RowMapping) -> bool:
-    return policy.sight_of(actor).owns(row["user_id"], row["creator_key"])
+def _owns(connection: Connection, actor: Actor, row: RowMapping) -> bool:
+    return accounts.sight_of(connection, actor).owns(row["user_id"], row["creator_key"])
 
 
 def _key(actor: Actor) -> str:

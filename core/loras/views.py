@@ -10,7 +10,7 @@ from core import access, database
 from core.access import Action, Actor
 from core.budget import prices
 from core.errors import InvalidInput, NotFound
-from core.loras import policy
+from core.loras import accounts, policy
 from core.loras.models import (
     Lora,
     OffsetTooLarge,
@@ -48,14 +48,14 @@ def search(
             f"offset is at most {policy.MAX_OFFSET:,}. Go on with next_cursor of the page before, as cursor."
         )
     with database.reading() as connection:
-        return find_page(connection, policy.sight_of(actor), wanted, limit, after, offset)
+        return find_page(connection, accounts.sight_of(connection, actor), wanted, limit, after, offset)
 
 
 def get(actor: Actor | None, lora_id: UUID) -> Lora:
     """One LoRA. NotFound also for one that the actor may not see."""
     actor = access.check(actor, Action.BROWSE_LORAS)
     with database.reading() as connection:
-        found = find(connection, lora_id, policy.sight_of(actor))
+        found = find(connection, lora_id, accounts.sight_of(connection, actor))
     if found is None:
         raise NotFound(f"There is no LoRA {lora_id}.")
     return found
@@ -66,7 +66,8 @@ def status(actor: Actor | None, lora_id: UUID) -> Standing:
     actor = access.check(actor, Action.BROWSE_LORAS)
     with database.statement() as connection:
         found = statuses(connection, [lora_id]).get(lora_id)
-    if found is None or not may_see(actor, found):
+        sight = accounts.sight_of(connection, actor)
+    if found is None or not found.is_seen_by(sight):
         raise NotFound(f"There is no LoRA {lora_id}.")
     return found
 
@@ -77,10 +78,22 @@ def standings(ids: Sequence[UUID]) -> dict[UUID, Standing]:
         return statuses(connection, ids)
 
 
-def may_see(actor: Actor, standing: Standing) -> bool:
-    """Whether the actor may know of the LoRA at all."""
-    sight = policy.sight_of(actor)
-    return sight.sees_all or standing.is_listed or sight.owns(standing.user_id, standing.creator_key)
+def may_see(customer: Actor, standing: Standing) -> bool:
+    """Whether the customer may know of the LoRA at all."""
+    return standing.is_seen_by(policy.sight_of(customer))
+
+
+def owns(actor: Actor, lora: Lora) -> bool:
+    """Whether the LoRA is the actor's own."""
+    with database.statement() as connection:
+        return accounts.sight_of(connection, actor).owns(lora.user_id, lora.creator_key)
+
+
+def is_ready(actor: Actor, lora: Lora) -> bool:
+    """Whether the actor can have its weights used: it is completed, or their own and waits to be judged."""
+    if lora.training_status != "validating":
+        return lora.training_status == "completed"
+    return policy.has_usable_weights(lora.training_status, own=owns(actor, lora))
 
 
 def own_rating(actor: Actor | None, lora_id: UUID) -> int | None:
@@ -111,7 +124,7 @@ def versions(actor: Actor | None, character_id: UUID) -> tuple[Version, ...]:
     actor = access.check(actor, Action.BROWSE_LORAS)
     with database.reading() as connection:
         rows = SQL["versions"].all(
-            connection, character_id=character_id, **sight_values(policy.sight_of(actor))
+            connection, character_id=character_id, **sight_values(accounts.sight_of(connection, actor))
         )
     return tuple(Version(**row) for row in rows)
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from core import audit, database, log, queries
 from core.access import Actor
 from core.errors import Conflict, InvalidInput, StorageError
+from core.loras.accounts import account_of
 from core.storage.contract import Storage
 from core.storage.rules import content_type_of
 from core.trainings.candidates import Judged
@@ -46,9 +47,11 @@ class _Place:
     judged: Judged
 
 
-def owner_of(actor: Actor, user_id: UUID | None) -> str:
-    """The first part of the path of an actor's images; the customer's when the LoRA is to be theirs."""
-    return str(user_id) if user_id else re.sub(r"[^A-Za-z0-9_-]", "_", actor.id)[:100]
+def owner_of(connection: Connection, actor: Actor, user_id: UUID | None) -> str:
+    """The first part of the path of an actor's images: the customer's when the LoRA is to be theirs, else of
+    their own account, or of their own id where they have none."""
+    owner = user_id or account_of(connection, actor)
+    return str(owner) if owner else re.sub(r"[^A-Za-z0-9_-]", "_", actor.id)[:100]
 
 
 def add(actor: Actor, draft_id: UUID, judged: Sequence[Judged], tools: DatasetTools, owner: str) -> Added:
@@ -103,6 +106,7 @@ def _row(actor: Actor, draft_id: UUID, owner: str, one: Judged) -> dict[str, Any
         "reasons": list(one.found.reasons),
         "thumbnail": one.thumbnail,
         "added_by": actor.name,
+        "source_sha256": one.candidate.url_sha256,
     }
 
 

@@ -22,9 +22,13 @@ _log = log.get(__name__)
 
 
 def adopt(tools: Tools, trainer: str, limit: int = 20) -> int:
-    """Begin or refuse the LoRAs that wait for a run of anybody's; how many."""
+    """Begin or refuse the LoRAs that wait for a run of anybody's; how many.
+
+    What has waited for longer than two days is refused: nobody expects it to be paid for now unasked.
+    """
     now = tools.clock()
     with database.reading() as connection:
+        stale = SQL["foreign_stale"].all(connection, before=now - launching.FOREIGN_SINCE, limit=limit)
         rows = SQL["foreign_pending"].all(
             connection,
             since=now - launching.FOREIGN_SINCE,
@@ -33,12 +37,24 @@ def adopt(tools: Tools, trainer: str, limit: int = 20) -> int:
         )
     for row in rows:
         _one(row, trainer, tools)
-    return len(rows)
+    for row in stale:
+        _too_late(row, trainer, tools)
+    return len(rows) + len(stale)
 
 
-def _one(row: RowMapping, trainer: str, tools: Tools) -> None:
-    actor = access.job("adopt_trainings")
-    wanted = Launch(
+def _too_late(row: RowMapping, trainer: str, tools: Tools) -> None:
+    since = f"since {row['created_at']:%d %B %Y}" if row["created_at"] else "for an unknown time"
+    reason = (
+        f"It was pending {since}, and is not begun by itself after more than two days. Start it again if it"
+        " is still wanted."
+    )
+    with database.transaction() as connection:
+        wanted = _wanted(row, trainer)
+        _refuse(connection, access.job("adopt_trainings"), _creator(row), wanted, reason, tools)
+
+
+def _wanted(row: RowMapping, trainer: str) -> Launch:
+    return Launch(
         request_key=f"lora:{row['id']}",
         draft_id=row["id"],
         name=row["name"] or "",
@@ -47,6 +63,11 @@ def _one(row: RowMapping, trainer: str, tools: Tools) -> None:
         steps=launch_rules.USUAL_STEPS,
         description=row["description"],
     )
+
+
+def _one(row: RowMapping, trainer: str, tools: Tools) -> None:
+    actor = access.job("adopt_trainings")
+    wanted = _wanted(row, trainer)
     creator = _creator(row)
     notes: tuple[str, ...] = ()
     try:

@@ -8,6 +8,7 @@ from core.providers.training import Bounds
 from core.trainings import dataset, launch_rules, launching, policy, spending
 from core.trainings.models import Launch, NameTaken
 from core.trainings.repository import SQL
+from core.trainings.sheet import to_generate, wants_filling_up
 from core.trainings.tools import Tools
 
 
@@ -41,6 +42,14 @@ def check(actor: Actor | None, wanted: Launch, tools: Tools) -> None:
     if wanted.trainer not in tools.trainers:
         missing = tools.missing.get(wanted.trainer, "")
         raise launch_rules.SettingsNeeded(missing or f"{wanted.trainer} is not configured here.")
+
+
+def lacking(actor: Actor | None, draft_id: UUID) -> int:
+    """How many images the rule of composition would have generated beside three or four of somebody's own."""
+    access.check(actor, Action.LAUNCH_TRAINING)
+    with database.reading() as connection:
+        found = dataset.sheet_of(connection, draft_id)
+    return to_generate(found) if wants_filling_up(found) else 0
 
 
 def problems(actor: Actor | None, draft_id: UUID, bounds: Bounds | None) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Files on their way into a draft: brought to disk, judged, and made to fit."""
 
+import hashlib
 import shutil
 import tempfile
 import time
@@ -44,13 +45,25 @@ class NewFile:
 @dataclass(frozen=True)
 class Candidate:
     """A file on disk that may become an image of a draft; `source` is file, url, reference or generated,
-    `way` how one was fetched. One that is not `approved` waits for a person's word."""
+    `way` and `url` how and from where one was fetched. One that is not `approved` waits for a person's
+    word."""
 
     name: str
     source: str
     path: Path
     way: Way | None = None
     approved: bool = True
+    url: str | None = field(default=None, repr=False)
+
+    @property
+    def url_sha256(self) -> str | None:
+        """What its address is known again by; an address may hold a key."""
+        return address_hash(self.url) if self.url else None
+
+
+def address_hash(url: str) -> str:
+    """The hash of an image's address."""
+    return hashlib.sha256(url.encode("utf-8", "replace")).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from core.errors import InvalidInput, NotFound
 from core.providers.training import Bounds
 from core.trainings import downloads
 from core.trainings.adding import Added, add, delete_file, hold_open, owner_of
-from core.trainings.candidates import Candidate, NewFile, bring, clean_name, judge, scratch
+from core.trainings.candidates import Candidate, NewFile, address_hash, bring, clean_name, judge, scratch
 from core.trainings.dataset_tools import DatasetTools
 from core.trainings.fetching import FetchedImage, fetch_all
 from core.trainings.images import Verdict
@@ -28,7 +28,7 @@ from core.trainings.zips import StoredZip, build_zip, delete_old_zips
 # The service as its callers know it, the ZIP's part included.
 __all__ = [
     "Added", "NewFile", "StoredZip", "add_files", "add_references", "add_urls", "approve", "build_zip",
-    "check_ready", "delete_old_zips", "references_of", "sheet", "sheet_of", "take_away",
+    "check_ready", "delete_old_zips", "references_of", "sheet", "sheet_of", "take_away", "used_addresses",
 ]  # fmt: skip
 
 MAX_AT_ONCE = 24
@@ -54,7 +54,8 @@ def add_files(
     actor = access.check(actor, Action.LAUNCH_TRAINING)
     _check_count(len(files), "files")
     with scratch(tools.folder) as folder:
-        return add(actor, draft_id, judge(bring(files, folder)), tools, owner_of(actor, user_id))
+        judged = judge(bring(files, folder))
+        return add(actor, draft_id, judged, tools, _owner_of(actor, user_id))
 
 
 def add_urls(
@@ -76,13 +77,18 @@ def add_urls(
         with database.transaction() as connection:
             downloads.count(connection, fetched, tools.clock())
         candidates = [
-            Candidate(_name_of(image.url), source, image.path, image.way)
+            Candidate(_name_of(image.url), source, image.path, image.way, url=image.url)
             for image in fetched
             if image.path is not None
         ]
-        added = add(actor, draft_id, judge(candidates), tools, owner_of(actor, user_id))
+        added = add(actor, draft_id, judge(candidates), tools, _owner_of(actor, user_id))
     missed = tuple(_missed(image) for image in fetched if image.path is None)
     return Added(added.images, (*missed, *added.notes))
+
+
+def _owner_of(actor: Actor, user_id: UUID | None) -> str:
+    with database.statement() as connection:
+        return owner_of(connection, actor, user_id)
 
 
 def references_of(actor: Actor | None, job_id: UUID) -> References:
@@ -163,6 +169,18 @@ def check_ready(connection: Connection, draft_id: UUID, bounds: Bounds, *, fille
     if problems:
         raise InvalidInput("images", " ".join(problems))
     return found
+
+
+def used_addresses(connection: Connection, draft_id: UUID, urls: Sequence[str]) -> list[str]:
+    """Those of the addresses whose images go into the training: neither taken away nor refused.
+
+    All of them for a draft of which nobody noted where its images came from.
+    """
+    row = SQL["used_addresses"].one(connection, id=draft_id)
+    if not row["known"]:
+        return list(urls)
+    used = set(row["used"] or ())
+    return [url for url in urls if address_hash(url) in used]
 
 
 def problems_of(connection: Connection, draft_id: UUID, bounds: Bounds | None) -> tuple[str, ...]:

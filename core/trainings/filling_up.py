@@ -159,6 +159,7 @@ def _write(
     budget.reserve(connection, _reservation(key, amount, draft_id, user_id), now)
     references = [image.n for image in sheet.used if image.bucket][: drawings.MOST_REFERENCES]
     ids = [uuid.uuid4() for _ in range(count)]
+    owner = owner_of(connection, actor, user_id)
     for n, view in enumerate(drawings.views_for(count, known)):
         from_images = bool(references) or n > 0
         SQL["insert"].first(
@@ -167,7 +168,7 @@ def _write(
             draft_id=draft_id,
             batch=batch,
             n=n,
-            owner=owner_of(actor, user_id),
+            owner=owner,
             asked_by=actor.name,
             provider=drawings.PROVIDER,
             model=drawings.FROM_IMAGES if from_images else drawings.FROM_WORDS,

@@ -13,6 +13,7 @@ from core import audit
 from core.access import Actor
 from core.budget import service as budget
 from core.errors import Conflict, InvalidInput
+from core.loras.accounts import account_of
 from core.providers import training_registry
 from core.providers.training import Trainer
 from core.trainings import costs, dataset, launch_rules, moving, policy
@@ -36,23 +37,14 @@ class Creator:
 
 
 def creator_of(connection: Connection, actor: Actor) -> Creator:
-    """The creator that an actor's own launches count for."""
-    try:
-        user_id = UUID(actor.id)
-    except ValueError:
-        user_id = None
-    if user_id is not None and (actor.kind == "customer" or _is_user(connection, user_id)):
-        return of_user(user_id, actor.name)
-    return Creator(f"staff:{actor.id}", None, actor.name)
+    """The creator that an actor's own launches count for: staff's is their account, where they have one."""
+    user_id = account_of(connection, actor)
+    return of_user(user_id, actor.name) if user_id else Creator(f"staff:{actor.id}", None, actor.name)
 
 
 def of_user(user_id: UUID, name: str | None = None) -> Creator:
     """A user as a creator."""
     return Creator(f"user:{user_id}", user_id, name)
-
-
-def _is_user(connection: Connection, user_id: UUID) -> bool:
-    return bool(SQL["is_user"].one(connection, user_id=user_id)["found"])
 
 
 def begin(connection: Connection, actor: Actor, creator: Creator, wanted: Launch, tools: Tools) -> Run:
@@ -83,8 +75,9 @@ def begin(connection: Connection, actor: Actor, creator: Creator, wanted: Launch
     run_id = uuid.uuid4()
     quote = costs.quote(connection, wanted.trainer, wanted.steps, now)
     amount = quote.total_usd
+    usually = costs.expected(quote, wanted.trainer, costs.own_p50(connection, wanted.trainer))
     _write_lora(connection, creator, wanted, tools)
-    _write_run(connection, run_id, creator, with_usual(wanted, trainer), images, amount, tools)
+    _write_run(connection, run_id, creator, with_usual(wanted, trainer), images, amount, usually, tools)
     run = find(connection, run_id)
     assert run is not None
     budget.reserve(connection, costs.reservation(costs.key_of(run_id, 1), amount, run, quote.note), now)
@@ -128,7 +121,7 @@ def _write_lora(connection: Connection, creator: Creator, wanted: Launch, tools:
             description=wanted.description,
             trigger_word=wanted.trigger_word,
             job_id=wanted.job_id,
-            reference_urls=list(wanted.reference_urls) or None,
+            reference_urls=dataset.used_addresses(connection, wanted.draft_id, wanted.reference_urls) or None,
             now=now,
         )
     except IntegrityError:
@@ -161,6 +154,7 @@ def _write_run(
     wanted: Launch,
     images: int,
     amount: Decimal,
+    usually: Decimal,
     tools: Tools,
 ) -> None:
     SQL["insert_run"].one(
@@ -179,6 +173,7 @@ def _write_run(
         images=images,
         request_key=wanted.request_key,
         quoted_usd=amount,
+        expected_usd=usually,
         reservation_key=costs.key_of(run_id, 1),
         time_left=policy.time_left(
             Stage.INITIALIZING,

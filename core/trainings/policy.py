@@ -314,7 +314,8 @@ def is_crashed(run: Run, now: datetime) -> bool:
 def cost_quantity(call: Call, run: Run, record: TrainingRecord | None, unit: str, now: datetime) -> Decimal:
     """How many units of its price a training has cost: what nobody tells is counted by what was done.
 
-    What the provider itself reports failed is free where steps are paid; a pod costs its time.
+    A pod costs its time. Of what was paid by steps a success costs all of them, and what fal failed with an
+    error of its own is free, as it documents; Replicate says nothing of failed trainings, and bills time.
     """
     if unit == "hour":
         start = (record and record.started_at) or call.begun_at
@@ -324,10 +325,26 @@ def cost_quantity(call: Call, run: Run, record: TrainingRecord | None, unit: str
     state = record.state if record else None
     if state is TrainingState.SUCCEEDED:
         return Decimal(run.steps)
-    if state in {TrainingState.FAILED, TrainingState.NOT_FOUND}:
+    if state is TrainingState.FAILED and call.provider == "fal" and _is_their_fault(record):
         return Decimal(0)
     done = (record.progress if record else None) or call.progress or 0
     return (Decimal(run.steps) * done / 100).to_integral_value()
+
+
+def _is_their_fault(record: TrainingRecord | None) -> bool:
+    failure = record.failure if record else None
+    return failure is None or failure.category in {ErrorCategory.SERVICE_ERROR, ErrorCategory.TIMEOUT}
+
+
+def is_estimate(record: TrainingRecord | None, unit: str) -> bool:
+    """Whether what a training has cost is our own guess: only successes have a known price by the step."""
+    return unit == "step" and (record is None or record.state is not TrainingState.SUCCEEDED)
+
+
+def money_lasts(left: Decimal, usd_per_hour: Decimal, stopping: timedelta) -> timedelta:
+    """How long a pod may run on what is left for it, so that it can be stopped before that is used up."""
+    hours = max(left, Decimal(0)) / usd_per_hour
+    return max(timedelta(hours=float(hours)) - stopping, timedelta())
 
 
 def month_of(now: datetime) -> datetime:

@@ -197,7 +197,7 @@ def watch(run: Run, call: Call, trainer: Trainer, tools: Tools) -> None:
         run,
         call,
         _with_pushed(call, record, tools),
-        trainer.ceiling,
+        costs.ceiling(run, call, record, trainer.ceiling),
         tools.clock(),
         starts_within=trainer.starts_within,
     )
@@ -260,7 +260,7 @@ def _watched(
     progress = (record.progress if record else None) or 0
     left = run.time_left_s
     if call is not None:
-        own = own_p50(connection, run.trainer)
+        own = costs.own_p50(connection, run.trainer)
         left = policy.time_left(
             run.stage,
             run.trainer,
@@ -290,12 +290,6 @@ def _watched(
     return kept is not None
 
 
-def own_p50(connection: Connection, trainer: str) -> float | None:
-    """The trainer's own median seconds, once ten trainings say so."""
-    row = SQL["own_p50"].one(connection, trainer=trainer)
-    return float(row["p50_s"]) if row["samples"] >= 10 else None
-
-
 def _succeeded(run: Run, call: Call, record: TrainingRecord, decision: policy.Store, tools: Tools) -> None:
     def also(connection: Connection) -> None:
         keep_log(connection, run, call, record.log, tools.clock())
@@ -323,7 +317,7 @@ def _failed(run: Run, call: Call, record: TrainingRecord, decision: policy.Fail,
 
     with database.reading() as connection:
         line = costs.training_cost(connection, run, call, record, now)
-        again = costs.usual(connection, run, own_p50(connection, run.trainer), now)
+        again = costs.usual(connection, run, costs.own_p50(connection, run.trainer), now)
     known = calls.of(run.id)
     rounds = sum(
         one.purpose is Purpose.TRAINING

@@ -24,7 +24,6 @@ from core.trainings.repository import SQL, to_run
 from core.trainings.tools import Tools
 
 MAX_PAGE = 100
-OWN_SAMPLES = 10
 _LABELS = {
     RunState.RUNNING: "running",
     RunState.AWAITING_VERDICT: "waits for a verdict",
@@ -90,7 +89,8 @@ class TrainerChoice:
 
 @dataclass(frozen=True)
 class Quote:
-    """What a launch would cost and take, and what is left afterwards.
+    """What a launch would cost at the most and take, and what is left afterwards. `usual_usd` is what the
+    launch usually comes to: less than is reserved where time is paid.
 
     `generated_usd` is what the images cost that are still to be generated for it, before the launch.
     """
@@ -99,6 +99,7 @@ class Quote:
     pictures_usd: Decimal
     generated_usd: Decimal
     total_usd: Decimal
+    usual_usd: Decimal
     p50_s: float
     p90_s: float
     from_own_history: bool
@@ -237,13 +238,15 @@ def quote(
         )["used"]
     position = budget.position(actor, now)
     total = expected.total_usd * trainings + generated_usd
-    known = own["samples"] >= OWN_SAMPLES
+    known = own["samples"] >= costs.OWN_SAMPLES
+    usually = costs.expected(expected, trainer, float(own["p50_s"]) if known else None)
     usual = policy.usual_seconds(Stage.TRAINING, trainer)
     return Quote(
         training_usd=expected.training_usd * trainings,
         pictures_usd=expected.images_usd * trainings,
         generated_usd=generated_usd,
         total_usd=total,
+        usual_usd=usually * trainings,
         p50_s=float(own["p50_s"]) if known else usual,
         p90_s=float(own["p90_s"]) if known else 2 * usual,
         from_own_history=known,

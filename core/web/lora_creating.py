@@ -179,6 +179,11 @@ def _bring(actor: Actor, wanted: Wanted, launch: Launch, tools: Tools) -> None:
         raise UnusableImages(fault.message) from None
     if found:
         raise UnusableImages(" ".join((*found, *notes))[:1_500])
+    if not wanted.fields.own_images_only and (more := beforehand.lacking(actor, launch.draft_id)):
+        raise UnusableImages(
+            "Fewer than five images are filled up with generated ones, which takes a person's approval."
+            f" Send {more} more, or own_images_only = true to train on these alone."
+        )
 
 
 def trigger_word_of(name: str) -> str:

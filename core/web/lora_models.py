@@ -176,7 +176,7 @@ async def get_lora(request: Request, lora_id: UUID, actor: Reader) -> Response:
 
 def _detail(actor: Actor, lora_id: UUID) -> dict[str, Any]:
     found, tools = views.get(actor, lora_id), training_tools.current()
-    link = files.weights_link(found, tools.storage)
+    link = files.weights_link(found, tools.storage, own=views.owns(actor, found))
     return lora_shapes.detail(found, tools.absolute) | {"storage_url": tools.absolute(link) if link else None}
 
 

@@ -132,8 +132,8 @@ class LoraStatus(BaseModel):
 
 
 class NewLora(BaseModel):
-    """A LoRA to be trained; `character_images` are https addresses of at least three images of one
-    character."""
+    """A LoRA to be trained; `character_images` are https addresses of images of one character, at least five,
+    or as few as the trainer takes with `own_images_only`."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -152,6 +152,9 @@ class NewLora(BaseModel):
         default=None, max_length=MAX_TRIGGER, description="Made of the name when left out"
     )
     character_images: list[str] = Field(default=[], max_length=24)
+    own_images_only: bool = Field(
+        default=False, description="Train on three or four images alone, instead of refusing so few"
+    )
 
 
 class Created(BaseModel):
@@ -180,6 +183,11 @@ _FORM = {
         "name": {**_TEXT, "minLength": 1, "maxLength": MAX_NAME},
         "description": {**_TEXT, "maxLength": MAX_DESCRIPTION},
         "trigger_word": {**_TEXT, "maxLength": MAX_TRIGGER},
+        "own_images_only": {
+            "type": "boolean",
+            "default": False,
+            "description": "Train on three or four images alone, instead of refusing so few",
+        },
         "character_images": {
             "type": "array",
             "maxItems": 24,

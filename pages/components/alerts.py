@@ -32,6 +32,7 @@ ICONS: dict[Kind, str] = {
     Kind.LOW_CREDITS: "battery_alert",
     Kind.TRAINING_SUCCESS: "trending_down",
     Kind.TRAININGS_SILENT: "hourglass_bottom",
+    Kind.VERDICT_WAITING: "gavel",
     Kind.IMAGE_DOWNLOADS: "broken_image",
     Kind.ORPHAN_PODS: "dns",
     Kind.STORAGE_GROWTH: "database",

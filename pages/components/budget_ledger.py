@@ -101,7 +101,7 @@ def _kinds(wanted: Filter) -> None:
             "Flagged",
             key="ledger-flagged",
             icon=":material/flag:",
-            help="Lines whose price was not known",
+            help="Lines whose price was not known, or whose amount is an estimate",
             type="primary" if wanted.flagged else "secondary",
             on_click=go,
             args=(wanted.but(flagged=not wanted.flagged),),

@@ -23,9 +23,9 @@ _REASON, _NOTE = "so-lora-reason", "so-lora-note"
 
 def show(actor: Actor, lora: Lora) -> None:
     """The buttons that this person's roles allow, the most wanted first."""
-    owner = policy.sight_of(actor).owns(lora.user_id, lora.creator_key)
+    owner = views.owns(actor, lora)
     with st.container(horizontal=True, vertical_alignment="center", key="so-lora-actions"):
-        lora_trial.links(lora)
+        lora_trial.links(actor, lora)
         _rate(actor, lora)
         _retrain(actor, lora)
         if policy.why_not_edit(actor, owner) is None:

@@ -160,16 +160,20 @@ def _standing(lora_id: UUID, was: str) -> None:
             f"{' · '.join(said)}</span></div>"
         )
         if lora.training_status in MOVING:
-            _progress(lora)
+            _progress(lora, ready=library.is_ready(actor, lora))
 
 
-def _progress(lora: Lora) -> None:
+def _progress(lora: Lora, *, ready: bool) -> None:
     done = max(0, min(100, lora.training_progress or 0))
     left = lora.estimated_remaining
     words = f"{done} %" + (f" · about {formats.duration(left)} left" if left else "")
     if lora.training_status == "validating":
         words = f"Validating quality… {words}"
     st.progress(done / 100, text=words)
+    if ready:
+        words = "It is yours, so you can use it already. For others it takes a verdict on its test images."
+        st.html(look.notice_html("working", "rate_review", "Waits for a verdict", words))
+        return
     st.html(
         look.notice_html(
             "working",

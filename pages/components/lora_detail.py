@@ -71,7 +71,7 @@ def _lora(actor: Actor, lora: Lora, now: datetime, zone: tzinfo) -> None:
             st.html(f'<div class="so-lora-about">{escape(lora.description)}</div>')
         lora_uses.show(actor, lora, now, zone)
     with knowing:
-        _copy(lora)
+        _copy(lora, own=views.owns(actor, lora))
         lora_facts.quality(actor, lora, now)
         lora_facts.file(actor, lora, now, zone)
         lora_facts.run(actor, lora, zone)
@@ -111,12 +111,12 @@ def _pictures(lora: Lora) -> None:
     st.html(f'<div class="so-lora-pictures">{shown}</div>')
 
 
-def _copy(lora: Lora) -> None:
+def _copy(lora: Lora, *, own: bool) -> None:
     """What people take with them: the trigger word, the address of the weights, the file itself."""
     with st.container(border=True, gap="small", key="so-lora-take"):
         if lora.trigger_word:
             ids.copyable("Trigger word", lora.trigger_word, "lora-trigger")
-        url = media.safe_url(files.weights_link(lora, tools.current().storage))
+        url = media.safe_url(files.weights_link(lora, tools.current().storage, own=own))
         if url is not None:
             ids.copyable("Address of its weights, for an hour", tools.current().absolute(url), "lora-url")
         links = []

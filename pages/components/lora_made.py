@@ -56,12 +56,13 @@ def notice(actor: Actor, generation: Generation) -> None:
     lora = _lora(actor, generation)
     if lora is None:
         return
-    if lora.training_status != "completed":
+    if not library.is_ready(actor, lora):
         words = "You can regenerate it with the LoRA once training completes; it is offered here then."
         headline = f"LoRA training in progress: “{lora.name}” lent its reference images"
         st.html(look.notice_html("working", "autorenew", headline, words))
         return
-    words = f"“{lora.name}” is completed by now; this was made from its reference images."
+    done = "completed by now" if lora.training_status == "completed" else "trained by now, and yours"
+    words = f"“{lora.name}” is {done}; this was made from its reference images."
     st.html(look.notice_html("good", "auto_awesome", "It can be made with the LoRA now", escape(words)))
     _button(actor, generation, "so-with-lora")
 

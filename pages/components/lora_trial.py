@@ -12,6 +12,7 @@ from core.deliveries import service, tools, views
 from core.deliveries.models import Generation
 from core.deliveries.service import NewGeneration
 from core.errors import NotFound
+from core.loras import views as library
 from core.loras.models import Lora
 from core.providers import fal_models
 from pages.components import creating, errors, formats, generation_facts, look, lora_prompt, media, times
@@ -31,7 +32,7 @@ UNMEASURED = (
 
 def offer(actor: Actor, lora: Lora, key: str) -> None:
     """The button that tries it with the prompt under this key."""
-    if lora.training_status != "completed":
+    if not library.is_ready(actor, lora):
         return
     prompt = str(st.session_state.get(key) or "").strip()
     prompt = prompt or lora_prompt.SAMPLES["Portrait"].format(word=lora_prompt.word_of(lora))
@@ -143,7 +144,7 @@ def _one(generation: Generation) -> None:
     st.html(f'<a class="so-quiet so-small" href="{href}" target="_self">Open it alone</a>')
 
 
-def links(lora: Lora) -> None:
+def links(actor: Actor, lora: Lora) -> None:
     """From the library: use it in a generation, or try it at once."""
     if lora.training_status == "failed" or lora.hidden_at or lora.archived_at:
         return
@@ -153,7 +154,7 @@ def links(lora: Lora) -> None:
         icon=":material/play_arrow:",
         query_params={"lora": str(lora.id)},
     )
-    if lora.training_status == "completed":
+    if library.is_ready(actor, lora):
         st.page_link(
             "test_generation.py",
             label="Try it",

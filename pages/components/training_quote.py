@@ -86,10 +86,18 @@ def _quote(quote: Quote, trainer_name: str, ahead: Ahead, trainings: int) -> Non
     )
     mark = definition.mark_html("The price", FIGURES["quote"])
     st.html(
-        f'<div class="so-row"><span class="so-big">{formats.total(quote.total_usd)}</span>{mark}'
+        f'<div class="so-row"><span class="so-big">{_sum(quote)}</span>{mark}'
         f'<span class="so-quiet">{", ".join(_parts(quote, ahead, trainings))}</span></div>'
         + look.facts_html(facts)
     )
+
+
+def _sum(quote: Quote) -> str:
+    """What it comes to: usually and at the most where time is paid."""
+    if quote.usual_usd == quote.launch_usd:
+        return formats.total(quote.total_usd)
+    usually = formats.total(quote.usual_usd + quote.generated_usd)
+    return f"{usually} usually, {formats.total(quote.total_usd)} at most"
 
 
 def _parts(quote: Quote, ahead: Ahead, trainings: int) -> list[str]:
@@ -112,9 +120,10 @@ def _pressed(actor: Actor, trainer_name: str, quote: Quote, trainings: int) -> b
     closed = why_not(actor) or quote.refusal
     if quote.refusal:
         st.html(look.notice_html("attention", "savings", quote.refusal))
+    most = "at most " if quote.usual_usd < quote.launch_usd else ""
     what = "Launch" if trainings == 1 else f"Launch {formats.count(trainings)} trainings"
     pressed = st.button(
-        formats.in_label(f"{what} for {formats.total(quote.launch_usd)}"),
+        formats.in_label(f"{what} for {most}{formats.total(quote.launch_usd)}"),
         type="primary",
         icon=":material/rocket_launch:",
         width="stretch",

@@ -187,6 +187,10 @@ LEFT JOIN LATERAL (SELECT training_progress, estimated_remaining, error_message 
                    WHERE lora_model_id = l.id ORDER BY created_at DESC NULLS LAST LIMIT 1) j ON true
 WHERE l.id = ANY(CAST(:ids AS uuid[]));
 
+-- name: account
+-- The user that a verified address belongs to; NULL for none.
+SELECT studio_ops_user_of_address(CAST(:address AS text)) AS id;
+
 -- name: hold
 -- One LoRA with what its changes are decided by, held until the transaction ends.
 SELECT l.id, l.name, l.user_id, l.creator_key, l.description, l.tags, l.is_private, l.hidden_at, l.archived_at,

@@ -2,7 +2,7 @@
 -- What a month's runs have cost by trainer, state and creator, against what was quoted for those that are over.
 SELECT r.trainer, r.state, r.creator_key, max(r.creator_name) AS creator_name, count(*) AS runs,
        sum(c.settled_usd) AS settled_usd, sum(c.reserved_usd) AS reserved_usd,
-       coalesce(sum(r.quoted_usd) FILTER (WHERE r.state IN ('completed', 'failed', 'cancelled')), 0) AS quoted_usd
+       coalesce(sum(coalesce(r.expected_usd, r.quoted_usd)) FILTER (WHERE r.state IN ('completed', 'failed', 'cancelled')), 0) AS quoted_usd
 FROM cost_rollup c JOIN lora_training_jobs r ON r.id = CAST(c.key AS uuid)
 WHERE c.scope = 'trainings' AND c.dimension = 'run' AND c.grain = 'month' AND c.start = :month
 GROUP BY r.trainer, r.state, r.creator_key;
@@ -57,6 +57,12 @@ SELECT count(*)::int AS count, (array_agg(id ORDER BY heartbeat_at))[1: CAST(:na
 FROM lora_training_jobs
 WHERE state IN ('running', 'ending') AND greatest(heartbeat_at, next_attempt_at) < :before
   AND NOT studio_ops_is_rehearsed(id);
+
+-- name: unjudged
+-- Runs whose test images have waited for a verdict since before the given time, the longest waiting first.
+SELECT count(*)::int AS count, (array_agg(id ORDER BY heartbeat_at))[1: CAST(:named AS int)] AS ids, min(heartbeat_at) AS at
+FROM lora_training_jobs
+WHERE state = 'awaiting_verdict' AND heartbeat_at < :before;
 
 -- name: ended
 -- Of runs that ended since the given time: how many completed, and how many failed; none of a rehearsal.

@@ -18,14 +18,21 @@ WHERE lora_model_id = :id
 -- Adds an image under the next number; no row when the draft has these very bytes already.
 INSERT INTO training_images (lora_model_id, n, owner, source, original_name, original_sha256, bucket, path, sha256,
                              bytes, width, height, format, phash, verdict, reasons, approved, thumbnail, added_by,
-                             created_at, stored_at)
+                             source_sha256, created_at, stored_at)
 SELECT CAST(:id AS uuid), next.n, :owner, :source, :original_name, :original_sha256, CAST(:bucket AS text),
        CAST(:folder AS text) || next.n || '.' || CAST(:format AS text), :sha256, :bytes, :width, :height, :format,
-       :phash, :verdict, CAST(:reasons AS text[]), CAST(:approved AS boolean), CAST(:thumbnail AS bytea), :added_by, CAST(:now AS timestamptz),
+       :phash, :verdict, CAST(:reasons AS text[]), CAST(:approved AS boolean), CAST(:thumbnail AS bytea), :added_by,
+       CAST(:source_sha256 AS text), CAST(:now AS timestamptz),
        CASE WHEN CAST(:bucket AS text) IS NULL THEN CAST(:now AS timestamptz) END
 FROM (SELECT coalesce(max(n), 0) + 1 AS n FROM training_images WHERE lora_model_id = :id) next
 ON CONFLICT (lora_model_id, original_sha256) WHERE removed_at IS NULL DO NOTHING
 RETURNING n, bucket, path, stored_at, original_name;
+
+-- name: used_addresses
+-- The hashes of the addresses that a draft's images came from, of those that go into a training; NULL when none is known.
+SELECT array_agg(source_sha256) FILTER (WHERE removed_at IS NULL AND verdict <> 'refused' AND approved IS NOT FALSE) AS used,
+       count(source_sha256) AS known
+FROM training_images WHERE lora_model_id = :id AND source_sha256 IS NOT NULL;
 
 -- name: same_image
 -- The image of the draft with these very bytes.

@@ -14,10 +14,6 @@ WHERE r.request_key = :request_key;
 -- Has whoever launches for the same creator wait until the transaction ends.
 SELECT pg_advisory_xact_lock(hashtextextended('studio-ops training ' || CAST(:creator_key AS text), 0));
 
--- name: is_user
--- Whether there is a user with this id.
-SELECT studio_ops_is_user(CAST(:user_id AS uuid)) AS found;
-
 -- name: creators_loras
 -- How many LoRAs of the creator have the name, and how many count in the month: neither failed nor cancelled.
 SELECT count(*) FILTER (WHERE name = :name) AS names,
@@ -56,11 +52,11 @@ SELECT id FROM lora_training_jobs WHERE id = :id FOR UPDATE;
 -- Writes a run, due at once; no row when its request key is known already.
 INSERT INTO lora_training_jobs (id, lora_model_id, user_id, creator_key, creator_name, state, stage, trainer, steps,
                                 learning_rate, rank, trigger_word, publish, images, request_key, quoted_usd,
-                                reservation_key, reservations, training_progress, estimated_remaining,
+                                expected_usd, reservation_key, reservations, training_progress, estimated_remaining,
                                 next_attempt_at, heartbeat_at, started_at, created_at, updated_at)
 VALUES (:id, :lora_id, :user_id, :creator_key, :creator_name, 'running', 'initializing', :trainer, :steps,
         :learning_rate, :rank, :trigger_word, :publish, :images, :request_key, :quoted_usd,
-        :reservation_key, 1, 0, :time_left, :now, :now, :now, :now, :now)
+        :expected_usd, :reservation_key, 1, 0, :time_left, :now, :now, :now, :now, :now)
 ON CONFLICT (request_key) WHERE request_key IS NOT NULL DO NOTHING
 RETURNING id;
 
@@ -226,6 +222,7 @@ UPDATE lora_training_jobs SET trainer = :trainer, updated_at = :now WHERE id = :
 -- Notes the money that is reserved for a run, or none.
 UPDATE lora_training_jobs
 SET reservation_key = :key, quoted_usd = coalesce(CAST(:quoted_usd AS numeric), quoted_usd),
+    expected_usd = coalesce(CAST(:expected_usd AS numeric), expected_usd),
     reservations = CASE WHEN CAST(:key AS text) IS NULL THEN reservations ELSE :number END, updated_at = :now
 WHERE id = :id;
 
@@ -558,6 +555,14 @@ FROM lora_models l
 WHERE l.training_status = 'pending' AND l.created_at >= :since AND l.created_at <= :until
   AND NOT EXISTS (SELECT 1 FROM lora_training_jobs r WHERE r.lora_model_id = l.id)
 ORDER BY l.created_at LIMIT :limit;
+
+-- name: foreign_stale
+-- LoRAs that other systems want trained and that were made before the given time: pending, and no run of anybody's.
+SELECT l.id, l.user_id, l.name, l.description, l.trigger_word, l.creator_key, l.creator_name, l.created_at
+FROM lora_models l
+WHERE l.training_status = 'pending' AND (l.created_at < :before OR l.created_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM lora_training_jobs r WHERE r.lora_model_id = l.id)
+ORDER BY l.created_at DESC NULLS LAST LIMIT :limit;
 
 -- name: runs
 -- Runs of ours by what a page asks for, newest first, a page at a time, before the given place.

@@ -33,7 +33,7 @@ from core.providers.kie import KieClient
 from core.providers.replicate import ReplicateTrainer
 from core.providers.runpod import RunPodTrainer
 from core.storage.objects import LocalStorage, LocalUpload
-from core.trainings import calls, dataset, ending, storing, validating
+from core.trainings import calls, dataset, drawing_moves, drawn, ending, storing, validating
 from core.trainings import moving as training_moving
 from core.trainings import tools as training_tools
 from core.work import runs
@@ -111,6 +111,13 @@ PLACES = {
     "cancelled at fal": Place(FalTrainer, "cancel"),
     "end settled": Place(ending, "_finish", before=True),
     "file taken away": Place(LocalStorage, "delete"),
+    # An image's that fills a draft up; one process works on one there.
+    "drawing to be sent": Place(drawing_moves, "begin"),
+    "drawing about to leave": Place(KieClient, "create", before=True),
+    "drawing bound": Place(drawing_moves, "bind"),
+    "drawing ended": Place(drawing_moves, "end"),
+    "drawn image received": Place(drawn, "_fetch"),
+    "drawn image in draft": Place(drawn, "add"),
 }
 
 

@@ -14,6 +14,8 @@ from core import access, database
 from core.budget import prices, service, views
 from core.budget.models import TRAININGS, BudgetExceeded, CostLine, Position, Reservation
 from core.errors import NotFound
+from core.providers import runpod, runpod_pods
+from core.sandbox import runpod_wire
 from tests.database import ledger
 from tests.database.shared import shared_database
 
@@ -180,6 +182,18 @@ def test_a_quote_is_by_the_prices_of_its_day() -> None:
         later = prices.training_quote(connection, "fal", 1000, 0, (1, 1), NOW + timedelta(hours=2))
         assert later.training_usd == Decimal(3)
         connection.rollback()
+
+
+def test_the_price_of_a_pod_is_that_of_the_machine_that_is_ordered_until_its_ceiling() -> None:
+    with database.reading() as connection:
+        price = prices.current(connection, "runpod", "gpu", NOW)
+        quote = prices.training_quote(connection, "runpod", 1000, 0, (1, 1), NOW)
+    ordered = runpod_wire.GPUS[runpod_pods.GPU]
+    assert price.unit_usd == Decimal(str(ordered[3]))
+    assert price.source.startswith(runpod_pods.GPU.removeprefix("NVIDIA "))
+    assert quote.hour_usd == price.unit_usd
+    hours = float(quote.training_usd / price.unit_usd)
+    assert timedelta(hours=hours) == runpod.CEILING + prices.STOPPING
 
 
 def test_a_missing_price_is_the_highest_of_its_family_and_says_so() -> None:

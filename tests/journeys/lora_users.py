@@ -31,7 +31,7 @@ def ids(answer: httpx.Response) -> list[str]:
     return [one["id"] for one in answer.json()["lora_models"]]
 
 
-def files(count: int = 4, start: int = 0) -> list[tuple[str, tuple[str, io.BytesIO, str]]]:
+def files(count: int = 5, start: int = 0) -> list[tuple[str, tuple[str, io.BytesIO, str]]]:
     return [
         ("character_images", (f"{n}.jpg", io.BytesIO(photograph(start + n)), "image/jpeg"))
         for n in range(count)

@@ -225,6 +225,20 @@ def test_a_detail_leads_to_the_file(api: World, trainings: Trainings, ada: httpx
     assert ada.get(f"{LORAS}/{lora(api, training_status='pending')}").json()["storage_url"] is None
 
 
+def test_weights_that_wait_for_a_verdict_are_their_creators_alone(
+    api: World, trainings: Trainings, ada: httpx.Client, bo: httpx.Client
+) -> None:
+    path = "ada/waits.safetensors"
+    with trainings.tools.storage.upload("lora-models") as upload:
+        upload.write(b"weights")
+        upload.commit(path, "application/octet-stream")
+    waits = lora(api, training_status="validating", storage_path=path)
+    assert ada.get(f"{LORAS}/{waits}").json()["storage_url"]
+    assert bo.get(f"{LORAS}/{waits}").json()["storage_url"] is None
+    api.sql("UPDATE lora_models SET training_status = 'completed' WHERE id = %s", waits)
+    assert bo.get(f"{LORAS}/{waits}").json()["storage_url"]
+
+
 def test_a_status_tells_progress_and_time_left(api: World, ada: httpx.Client) -> None:
     known = lora(api, training_status="training")
     api.sql(

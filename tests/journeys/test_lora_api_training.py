@@ -108,3 +108,17 @@ def test_who_asks_before_the_job_brings_the_companys_count_into_its_month(
     assert is_error(ada.post(LORAS, data={"name": "Taken"}, files=files()), 409, "name_taken")
     [row] = api.sql("SELECT * FROM user_training_limits")
     assert (row.loras_created_this_month, row.month_reset_date) == (1, month_of(datetime.now(UTC)))
+
+
+def test_three_or_four_images_are_trained_alone_only_when_somebody_says_so(
+    api: World, ada: httpx.Client
+) -> None:
+    """Nobody is there to approve generated ones, with which the dashboard fills them up."""
+    refused = ada.post(LORAS, data={"name": "Few"}, files=files(4))
+    assert is_error(refused, 422, "unusable_images")
+    assert "Send 1 more, or own_images_only = true" in refused.json()["error"]["message"]
+    assert api.sql("SELECT count(*) FROM lora_training_jobs")[0][0] == 0
+    alone = ada.post(LORAS, data={"name": "Few", "own_images_only": "true"}, files=files(4))
+    assert alone.status_code == 201, alone.text
+    [run] = api.sql("SELECT images FROM lora_training_jobs")
+    assert run.images == 4

@@ -14,6 +14,7 @@ from core import access
 from core.access import Actor
 from core.alerts import service as alerts
 from core.alerts import views as alerts_views
+from core.alerts import words
 from core.alerts.models import Kind
 from core.budget import fold, views
 from core.budget.models import BudgetExceeded
@@ -182,6 +183,26 @@ def test_a_pod_of_nobody_is_an_alert(trainings: Trainings) -> None:
     alerts.watch_trainings(datetime.now(UTC))
     assert alerts_views.waiting(ADA) == []
     assert cleaning.sweep_orphans(trainings.tools) == 0
+
+
+def test_people_are_reminded_of_a_verdict_until_it_is_given(trainings: Trainings) -> None:
+    waits = trainings.launch()
+    trainings.settle(waits.id, RunState.AWAITING_VERDICT)
+    now = datetime.now(UTC)
+    for after, opened in ((timedelta(hours=23), 0), (timedelta(hours=25), 1), (timedelta(hours=26), 1)):
+        alerts.watch_trainings(now + after)
+        assert len(alerts_views.waiting(ADA)) == opened
+    [alert] = alerts_views.waiting(ADA)
+    assert (alert.kind, alert.count) == (Kind.VERDICT_WAITING, 1)
+    assert words.evidence_of(alert) == ("training_runs", {"run": str(waits.id)})
+    trainings.judge(waits.id, True)
+    alerts.watch_trainings(now + timedelta(hours=27))
+    assert len(alerts_views.waiting(ADA)) == 1, "one verdict of three is none"
+    service.judge(STAFF, waits.id, 1, trainings.tools, shows=True)
+    service.judge(STAFF, waits.id, 2, trainings.tools, shows=True)
+    trainings.settle(waits.id, RunState.COMPLETED)
+    alerts.watch_trainings(now + timedelta(hours=28))
+    assert alerts_views.waiting(ADA) == []
 
 
 def test_the_companys_count_is_reset_by_the_month_and_follows_failures(trainings: Trainings) -> None:

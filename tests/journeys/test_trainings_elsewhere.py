@@ -1,11 +1,12 @@
 """Trainings at Replicate and on pods of ours: found again, pushed, given back, and never paid for twice."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from core.trainings import cleaning, service, views
+from core.trainings import cleaning, costs, service, views
 from core.trainings.models import RunState
 from tests.journeys.training_world import STAFF, Trainings
 from tests.journeys.world import until
@@ -56,7 +57,7 @@ def test_without_a_machine_free_another_trainer_does_it_before_anything_is_paid(
     assert ended.trainer == "replicate"
     assert "fell_back" in trainings.events(made.id)
     assert [one["service"] for one in trained(trainings, made.id)] == ["replicate"]
-    assert before == Decimal("2.9950")
+    assert before == Decimal("7.4440")
     assert trainings.ledger(made.id)["settle"] == Decimal("2.0000")
 
 
@@ -121,3 +122,35 @@ def test_a_pod_that_nobody_knows_is_ended_by_the_sweep(trainings: Trainings) -> 
             assert cleaning.sweep_orphans(trainings.tools) == 0
         assert cleaning.sweep_orphans(trainings.tools) == 1
     assert trainings.run(made.id).state is RunState.RUNNING
+
+
+def test_a_pod_is_reserved_until_its_ceiling_and_quoted_as_usual_and_at_most(trainings: Trainings) -> None:
+    quote = views.quote(STAFF, "runpod", 1000, trainings.tools)
+    assert (quote.launch_usd, quote.usual_usd) == (Decimal("7.4440"), Decimal("1.4475"))
+    made = trainings.launch(trainer="runpod")
+    assert (made.quoted_usd, trainings.reserved()) == (Decimal("7.4440"), Decimal("7.4440"))
+    [row] = trainings.world.sql("SELECT expected_usd FROM lora_training_jobs WHERE id = %s", made.id)
+    assert row.expected_usd == Decimal("1.4475")
+    trainings.settle(made.id, RunState.AWAITING_VERDICT)
+    assert trainings.reserved() == 0
+
+
+def test_a_second_pod_runs_no_longer_than_what_the_first_left(trainings: Trainings) -> None:
+    trainings.world.sandbox.put("settings", training_seconds=60)
+    made = trainings.launch(trainer="runpod")
+    trainings.at(made.id, "training")
+    until(lambda: trainings.step(made.id).usd_per_hour)
+    trainings.world.sql(
+        "INSERT INTO training_calls (id, run_id, purpose, n, round, provider, reservation_key, state,"
+        " cost_usd, ended_at, released_at)"
+        " SELECT gen_random_uuid(), id, 'training', 0, 0, 'runpod', reservation_key, 'failed', 3.58, now(),"
+        " now() FROM lora_training_jobs WHERE id = %s",
+        made.id,
+    )
+    [_, call] = trainings.calls(made.id)
+    seen = trainings.tools.trainers["runpod"].read(call.submission)
+    ceiling = costs.ceiling(trainings.run(made.id), call, seen, timedelta(hours=4))
+    assert abs(ceiling - timedelta(hours=2)) < timedelta(seconds=1)
+    service.cancel(STAFF, made.id, trainings.tools, reason="enough")
+    trainings.settle(made.id, RunState.CANCELLED)
+    assert trainings.reserved() == 0

@@ -24,15 +24,15 @@ from tests.unit.image_host import image_host
 
 def user(world: World) -> str:
     """A user of the customers' application."""
-    [(who,)] = world.sql(
-        "INSERT INTO auth.users (id, email) VALUES (gen_random_uuid(), %s) RETURNING id::text",
-        f"{uuid.uuid4().hex[:8]}@example.com",
-    )
-    return str(who)
+    who = str(uuid.uuid4())
+    world.sql("INSERT INTO auth.users (id, email) VALUES (%s, %s)", who, f"{who}@example.com")
+    return who
 
 
 def as_user(who: str) -> Actor:
-    return Actor("person", who, "Ada", frozenset({Role.PRODUCT}), "page")
+    """Staff whose verified address is that user's."""
+    roles = frozenset({Role.PRODUCT})
+    return Actor("person", f"staff-{who[:8]}", "Ada", roles, "page", email=f"{who}@example.com")
 
 
 def test_the_same_form_twice_is_one_run(trainings: Trainings) -> None:
@@ -290,9 +290,28 @@ def test_images_that_can_be_fetched_by_now_are_fetched_when_it_goes_on(
         dataset.take_away(STAFF, uuid.UUID(lora), 1, trainings.tools.dataset)
 
 
-def test_an_old_or_a_strange_one_is_left_alone(trainings: Trainings) -> None:
-    old, who = foreign(trainings, "old", pictures=0)
-    trainings.world.sql("UPDATE lora_models SET created_at = now() - interval '3 days' WHERE id = %s", old)
+@pytest.mark.parametrize("made", ["now() - interval '49 hours'", "NULL"])
+def test_one_that_nobody_took_up_for_two_days_is_refused_and_goes_on_by_button(
+    trainings: Trainings, made: str
+) -> None:
+    lora, _ = foreign(trainings, "old")
+    trainings.world.sql(f"UPDATE lora_models SET created_at = {made} WHERE id = %s", lora)
+    assert adopting.adopt(trainings.tools, "fal") == 1
+    assert adopting.adopt(trainings.tools, "fal") == 0
+    [row] = trainings.world.sql(
+        "SELECT r.id, r.state, r.error_message, l.training_status FROM lora_training_jobs r"
+        " JOIN lora_models l ON l.id = r.lora_model_id WHERE l.id = %s",
+        lora,
+    )
+    assert (row.state, row.training_status) == ("failed", "failed")
+    assert "not begun by itself after more than two days" in row.error_message
+    assert trainings.reserved() == 0
+    service.resume(STAFF, row.id, trainings.tools)
+    assert trainings.settle(row.id, RunState.AWAITING_VERDICT).images == 4
+
+
+def test_a_strange_one_is_left_alone(trainings: Trainings) -> None:
+    who = user(trainings.world)
     theirs, _ = foreign(trainings, "in their hands", pictures=0)
     trainings.world.sql(
         "INSERT INTO lora_training_jobs (lora_model_id, user_id) VALUES (%s, %s)", theirs, who

@@ -99,6 +99,30 @@ def test_each_character_becomes_a_lora_of_its_own(
     assert trainings.settle(runs[1].id, RunState.AWAITING_VERDICT).images == 5
 
 
+def test_an_image_that_somebody_took_away_is_no_reference_of_the_lora(
+    trainings: Trainings, outside: Tools, host: ImageHost
+) -> None:
+    job_id, beginning = job_of(trainings, host, mara=5), uuid.uuid4()
+    earlier_jobs.bring(STAFF, beginning, job_id, outside.dataset)
+    [wish] = wishes(beginning, job_id)
+    dataset.take_away(STAFF, wish.draft_id, 2, outside.dataset)
+    [run] = service.launch_all(STAFF, [wish], outside)
+    [row] = trainings.world.sql("SELECT reference_image_urls FROM lora_models WHERE id = %s", run.lora_id)
+    assert row.reference_image_urls == [url for n, url in enumerate(wish.reference_urls, 1) if n != 2]
+
+
+def test_of_a_draft_from_before_all_references_stay(
+    trainings: Trainings, outside: Tools, host: ImageHost
+) -> None:
+    job_id, beginning = job_of(trainings, host, mara=4), uuid.uuid4()
+    earlier_jobs.bring(STAFF, beginning, job_id, outside.dataset)
+    trainings.world.sql("UPDATE training_images SET source_sha256 = NULL")
+    [wish] = wishes(beginning, job_id)
+    [run] = service.launch_all(STAFF, [wish], outside)
+    [row] = trainings.world.sql("SELECT reference_image_urls FROM lora_models WHERE id = %s", run.lora_id)
+    assert row.reference_image_urls == list(wish.reference_urls)
+
+
 def launched(trainings: Trainings) -> list[Any]:
     return trainings.world.sql("SELECT id FROM lora_training_jobs")
 

@@ -120,6 +120,36 @@ def test_while_it_is_trained_its_references_are_used(
     assert views.to_make_with_lora(ACTOR, tools.current().clock()) == []
 
 
+def test_its_creator_uses_a_lora_that_waits_for_its_verdict(world: World) -> None:
+    judged = {
+        "training_status": "validating",
+        "creator_key": "staff:ada",
+        "reference_image_urls": [*REFERENCES],
+    }
+    ada = loras.completed(world, **judged)
+    owner = Actor("person", "ada", "Ada", frozenset({Role.PRODUCT}), "page")
+    stranger = Actor("person", "eve", "Eve", frozenset({Role.PRODUCT}), "page")
+    with pytest.raises(Conflict, match="still validating"):
+        begin(ada, FLUX_LORA, actor=stranger)
+    assert begin(ada, KLING, actor=stranger).lora_way == "references"
+    made = begin(ada, FLUX_LORA, actor=owner)
+    assert made.lora_way == "direct"
+    world.settle(str(made.id), {"delivered"})
+    assert len(at_fal(world, made.id)) == 1
+    assert (str(made.id), "direct") in loras.uses(world, ada)[1]
+
+
+def test_what_is_made_for_the_creator_of_a_lora_that_waits_uses_it_too(world: World) -> None:
+    who = uuid.uuid4()
+    world.sql("INSERT INTO auth.users (id, email) VALUES (%s, 'ada@example.com')", str(who))
+    ada = loras.completed(world, training_status="validating", user_id=str(who))
+    key = access.api_key("key-1")
+    wanted = service.NewGeneration(FLUX_LORA, {"prompt": PROMPT}, uuid.uuid4().hex, lora_id=ada)
+    with pytest.raises(Conflict, match="still validating"):
+        service.create(key, wanted, tools.current())
+    assert service.create(key, replace(wanted, user_id=who), tools.current()).lora_way == "direct"
+
+
 def test_when_it_is_completed_the_generation_is_offered_again_once(world: World) -> None:
     ada = loras.training(world, REFERENCES)
     made = begin(ada, KLING)

@@ -49,11 +49,11 @@ class Trainings:
     def tools(self) -> Tools:
         return tools.current()
 
-    def draft(self, pictures: int = 4) -> UUID:
+    def draft(self, pictures: int = 4, actor: Actor = STAFF) -> UUID:
         """A draft with so many good pictures."""
         draft_id = uuid.uuid4()
         files = [dataset.NewFile(f"{n}.jpg", io.BytesIO(photograph(n))) for n in range(pictures)]
-        dataset.add_files(STAFF, draft_id, files, self.tools.dataset)
+        dataset.add_files(actor, draft_id, files, self.tools.dataset)
         return draft_id
 
     def wish(self, **changes: Any) -> Launch:

@@ -265,6 +265,14 @@ def test_the_form_of_an_address_is_filled_within_the_bounds(open_page: OpenPage,
     assert app.number_input(key="rate").value == pytest.approx(0.0002)
 
 
+def test_a_pod_is_quoted_as_usual_and_at_most(open_page: OpenPage, trainings: None) -> None:
+    app = open_page(PAGE, trainer="RunPod")
+    assert not failures_of(app)
+    assert "$1.45 usually, $7.44 at most" in html_of(app)
+    assert "$192.56 of $200.00 left afterwards" in html_of(app)
+    assert app.button(key="so-launch").label == "Launch for at most \\$7.44"
+
+
 def test_the_images_of_a_run_are_copied_into_a_new_draft(open_page: OpenPage, trainings: None) -> None:
     run, other = training_seeds.launched(), uuid4()
     added = drafts.copy_images(training_seeds.OPERATOR, run.lora_id, other, tools.current().dataset)

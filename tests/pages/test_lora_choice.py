@@ -190,6 +190,20 @@ def test_one_in_training_shows_how_far_it_is_and_what_is_used_meanwhile(
     assert "needs its finished weights" in html_of(app)
 
 
+@pytest.mark.parametrize("owner", ["staff:local", "staff:somebody-else"])
+def test_one_that_waits_for_its_verdict_is_its_creators_already(
+    open_page: OpenPage, connection: Connection, owner: str
+) -> None:
+    ada = lora(connection, training_status="validating", creator_key=owner)
+    app = open_page(PAGE, lora=str(ada))
+    assert not failures_of(app)
+    app.selectbox(key="so-form-model").select(FLUX_LORA).run()
+    own = owner == "staff:local"
+    assert ("It is yours, so you can use it already" in html_of(app)) is own
+    assert app.button(key="so-form-submit").disabled is not own
+    assert ("needs its finished weights" in html_of(app)) is not own
+
+
 def test_what_was_made_from_references_is_offered_with_the_lora_once_it_is_completed(
     open_page: OpenPage, connection: Connection
 ) -> None:

@@ -107,6 +107,10 @@ def test_a_silent_training_and_a_pod_of_nobody() -> None:
     assert training(orphans=(ended,)) == [(Kind.ORPHAN_PODS, Severity.WARNING)]
 
 
+def test_test_images_that_nobody_judges_are_a_reminder() -> None:
+    assert training(unjudged=Group(2, (ID,), NOW)) == [(Kind.VERDICT_WAITING, Severity.NOTICE)]
+
+
 def stored(gigabytes: float, days_ago: float) -> Snapshot:
     size = int(gigabytes * 10**9)
     return Snapshot(NOW - days_ago * DAY, (Line("generations", "films", 1, size),))

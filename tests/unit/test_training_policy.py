@@ -41,7 +41,8 @@ class Step:
     record: dict[str, Any] = field(default_factory=dict)
 
 
-FAILURE = Failure(ErrorCategory.VALIDATION, retryable=False, words="image_too_small")
+THEIRS = Failure(ErrorCategory.SERVICE_ERROR, retryable=True, words="the runner died")
+OURS = FAILURE = Failure(ErrorCategory.VALIDATION, retryable=False, words="image_too_small")
 STEPS = (
     Step("it waits at the provider", T.QUEUED, M, policy.Watch),
     Step("it starts", T.STARTING, M, policy.Watch),
@@ -269,8 +270,16 @@ def test_a_crashed_run_is_told_from_a_failed_one(
     ("reason", "unit", "state", "more", "quantity"),
     [
         ("a success costs its steps", "step", T.SUCCEEDED, {}, "1000"),
-        ("what the provider failed costs nothing", "step", T.FAILED, {}, "0"),
-        ("nor does what it has lost", "step", T.NOT_FOUND, {}, "0"),
+        ("what fal itself failed costs nothing", "step", T.FAILED, {"progress": 40, "failure": THEIRS}, "0"),
+        ("nor what it failed without a word", "step", T.FAILED, {"progress": 40}, "0"),
+        (
+            "what it failed for our sake may cost",
+            "step",
+            T.FAILED,
+            {"progress": 40, "failure": OURS},
+            "400",
+        ),
+        ("what it has lost costs what was done", "step", T.NOT_FOUND, {}, "0"),
         ("a cancelled one what was done", "step", T.CANCELLED, {"progress": 40}, "400"),
         ("nothing done, nothing owed", "step", T.CANCELLED, {}, "0"),
         ("a pod costs its time", "hour", T.SUCCEEDED, {"ended_at": NOW + 90 * M}, "1.5000"),
@@ -278,11 +287,30 @@ def test_a_crashed_run_is_told_from_a_failed_one(
         ("until now while it runs", "hour", T.RUNNING, {}, "2.0000"),
     ],
 )
-def test_how_much_a_training_has_cost(
+def test_how_much_a_training_has_cost_at_fal(
     reason: str, unit: str, state: TrainingState, more: dict[str, Any], quantity: str
 ) -> None:
     found = policy.cost_quantity(call(), run(), record(state, **more), unit, NOW + 2 * H)
     assert found == Decimal(quantity), reason
+
+
+def test_a_failed_training_elsewhere_may_be_billed_for_what_it_did() -> None:
+    seen = record(T.FAILED, progress=40, failure=THEIRS)
+    at_replicate = call(provider="replicate")
+    assert policy.cost_quantity(at_replicate, run(), seen, "step", NOW) == Decimal(400)
+    assert policy.is_estimate(seen, "step")
+    assert policy.is_estimate(None, "step")
+    assert not policy.is_estimate(record(T.SUCCEEDED), "step")
+    assert not policy.is_estimate(seen, "hour")
+
+
+@pytest.mark.parametrize(
+    ("left", "rate", "lasts"),
+    [("7.339", "1.79", 240 * M), ("7.339", "3.58", 117 * M), ("0.1", "1.79", 0 * M), ("-1", "1.79", 0 * M)],
+)
+def test_a_pod_runs_as_long_as_its_money_lasts(left: str, rate: str, lasts: timedelta) -> None:
+    found = policy.money_lasts(Decimal(left), Decimal(rate), 6 * M)
+    assert abs(found - lasts) < S
 
 
 @pytest.mark.parametrize(

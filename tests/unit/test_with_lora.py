@@ -80,6 +80,27 @@ def test_a_lora_that_cannot_be_used_says_why(changes: dict[str, Any], model: str
         with_lora.plan(catalogue.require(model), {"prompt": "ada"}, lora(**changes), references=3)
 
 
+@pytest.mark.parametrize(
+    ("status", "by_creator", "way"),
+    [
+        ("validating", True, Way.FIRST_FRAME),
+        ("validating", False, Way.REFERENCES),
+        ("training", True, Way.REFERENCES),
+        ("pending", True, Way.REFERENCES),
+        ("completed", False, Way.FIRST_FRAME),
+    ],
+)
+def test_its_creator_uses_a_lora_that_waits_to_be_judged(status: str, by_creator: bool, way: Way) -> None:
+    of = lora(training_status=status)
+    assert with_lora.way_of(catalogue.require(KLING), of, by_creator=by_creator) is way
+
+
+def test_one_without_weights_is_of_no_use_to_its_creator_either() -> None:
+    of = lora(training_status="validating", storage_path=None)
+    with pytest.raises(Conflict, match="no stored weights"):
+        with_lora.way_of(catalogue.require(FLUX_LORA), of, by_creator=True)
+
+
 def test_without_references_an_unfinished_lora_is_of_no_use() -> None:
     with pytest.raises(Conflict, match="has no reference images"):
         with_lora.plan(catalogue.require(KLING), {"prompt": "ada"}, IN_TRAINING, references=0)

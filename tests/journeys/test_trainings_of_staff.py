@@ -1,0 +1,100 @@
+"""Staff act as the user of their verified address; without one names and quota go by the staff id."""
+
+import uuid
+
+import pytest
+
+from core import access
+from core.access import Actor, Role
+from core.errors import NotFound
+from core.loras import service as loras
+from core.loras import views as library
+from core.loras.models import Search
+from core.trainings import views
+from core.trainings.models import NameTaken, QuotaExceeded, RunState
+from tests.journeys.training_world import Trainings
+
+PRODUCT = frozenset({Role.PRODUCT})
+
+
+def staff(name: str, email: str | None = None) -> Actor:
+    return Actor("person", name, name.title(), PRODUCT, "page", email=email)
+
+
+def account(trainings: Trainings) -> tuple[uuid.UUID, str]:
+    """A user of the customers' application, and their address."""
+    who = uuid.uuid4()
+    email = f"{who}@example.com"
+    trainings.world.sql("INSERT INTO auth.users (id, email) VALUES (%s, %s)", str(who), email)
+    return who, email
+
+
+def of_this_month(trainings: Trainings, actor: Actor) -> int:
+    return views.quote(actor, "fal", 1000, trainings.tools).used
+
+
+def test_who_has_an_account_launches_as_it(trainings: Trainings) -> None:
+    who, email = account(trainings)
+    ada = staff("s-1", email.replace("example", "Example"))
+    run = trainings.launch(ada, name="The keeper")
+    assert (run.user_id, run.creator_key) == (who, f"user:{who}")
+    [row] = trainings.world.sql("SELECT user_id, creator_key FROM lora_models WHERE id = %s", run.lora_id)
+    assert tuple(row) == (who, f"user:{who}")
+    [count] = trainings.world.sql(
+        "SELECT loras_created_this_month AS n FROM user_training_limits WHERE user_id = %s", str(who)
+    )
+    assert (count.n, of_this_month(trainings, ada)) == (1, 1)
+    customer = Actor("customer", str(who), str(who), frozenset(), "api")
+    with pytest.raises(NameTaken):
+        trainings.launch(customer, name="The keeper")
+    assert [one.id for one in library.search(ada, Search(mine=True)).cards] == [run.lora_id]
+
+
+def test_who_has_none_goes_by_the_staff_id(trainings: Trainings) -> None:
+    account(trainings)
+    bo = staff("s-2", "bo@example.com")
+    run = trainings.launch(bo, name="The keeper")
+    assert (run.user_id, run.creator_key) == (None, "staff:s-2")
+    with pytest.raises(NameTaken):
+        trainings.launch(bo, name="The keeper")
+    assert trainings.launch(staff("s-3"), name="The keeper").creator_key == "staff:s-3"
+    assert of_this_month(trainings, bo) == 1
+
+
+def test_an_address_that_was_not_verified_is_nobodys(trainings: Trainings) -> None:
+    """Sign-in gives an actor only a verified address; an id that looks like a user's is none."""
+    who, _ = account(trainings)
+    assert trainings.launch(staff("s-1")).user_id is None
+    assert trainings.launch(staff(str(who))).user_id is None
+    assert trainings.launch(Actor("key", "k", "k", frozenset({Role.OPERATIONS}), "api")).user_id is None
+    assert trainings.launch(access.job("test")).creator_key == "staff:test"
+
+
+def test_the_quota_is_one_for_staff_and_their_account(trainings: Trainings) -> None:
+    who, email = account(trainings)
+    trainings.world.sql(
+        "INSERT INTO lora_models (user_id, name, training_status) SELECT %s, 'made ' || n, 'training'"
+        " FROM generate_series(1, 5) n",
+        str(who),
+    )
+    with pytest.raises(QuotaExceeded, match="5 of 5"):
+        trainings.launch(staff("s-1", email))
+
+
+def test_images_lie_under_the_account(trainings: Trainings) -> None:
+    who, email = account(trainings)
+    draft = trainings.draft(actor=staff("s-1", email))
+    rows = trainings.world.sql("SELECT path FROM training_images WHERE lora_model_id = %s", str(draft))
+    assert {row.path.split("/")[0] for row in rows} == {str(who)}
+
+
+def test_ones_own_private_lora_stays_ones_own(trainings: Trainings) -> None:
+    _, email = account(trainings)
+    ada, bo = staff("s-1", email), staff("s-2", "bo@example.com")
+    run = trainings.launch(ada)
+    trainings.settle(run.id, RunState.AWAITING_VERDICT)
+    loras.set_private(ada, run.lora_id, trainings.tools.clock(), private=True)
+    assert library.owns(ada, library.get(ada, run.lora_id))
+    assert [one.id for one in library.search(ada, Search(mine=True)).cards] == [run.lora_id]
+    with pytest.raises(NotFound):
+        library.get(bo, run.lora_id)
