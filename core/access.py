@@ -34,6 +34,8 @@ class Action(StrEnum):
     MODERATE_LORA = "hide LoRAs or show them again"
     MANAGE_BUDGET = "change budgets, prices or the ledger"
     TEST_ALERTS = "send a test message"
+    RUN_PLAN = "resync many generations at once"
+    MANAGE_FAILURES = "see to failure groups"
 
 
 _EVERYONE = frozenset(Role)
@@ -54,6 +56,8 @@ PERMISSIONS: dict[Action, frozenset[Role]] = {
     Action.MODERATE_LORA: frozenset({Role.OPERATIONS, Role.ADMIN}),
     Action.MANAGE_BUDGET: frozenset({Role.OPERATIONS, Role.ADMIN}),
     Action.TEST_ALERTS: frozenset({Role.OPERATIONS, Role.ADMIN}),
+    Action.RUN_PLAN: frozenset({Role.SUPPORT, Role.OPERATIONS, Role.ADMIN}),
+    Action.MANAGE_FAILURES: frozenset({Role.SUPPORT, Role.OPERATIONS, Role.ADMIN}),
 }
 # What customers may do in their own name, by their own token; they have no roles.
 CUSTOMERS_MAY = frozenset({Action.BROWSE_LORAS, Action.LAUNCH_TRAINING})

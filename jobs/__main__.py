@@ -19,7 +19,7 @@ from core.diagnosis.snapshot import Snapshot
 from core.errors import Conflict, StudioOpsError
 from core.local import stack
 from core.rehearsal import service as rehearsal
-from jobs import clock, doctor, migrate, worker
+from jobs import clock, doctor, migrate, plans, worker
 from jobs.schedule import JOBS, slot_of
 
 
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=rehearsal.DEFAULT_SEED, help="the same seed, the same history"
     )
     history.add_argument("--clear", action="store_true", help="take the rehearsal away without a trace")
+    plans.add(commands)
     commands.add_parser("doctor", help="check every setting and part; exit 1 on a fault")
     return parser
 
@@ -153,6 +154,12 @@ def _history(options: argparse.Namespace) -> int:
     return 0
 
 
+def _plan(options: argparse.Namespace) -> int:
+    for line in plans.run(options, access.command_line(getpass.getuser())):
+        print(line)
+    return 0
+
+
 def _doctor(_: argparse.Namespace) -> int:
     verdicts = doctor.check(settings.current(), datetime.now(UTC))
     for verdict in verdicts:
@@ -168,6 +175,7 @@ _COMMANDS = {
     "run": _run,
     "sync": _sync,
     "history": _history,
+    "plan": _plan,
     "doctor": _doctor,
 }
 

@@ -6,6 +6,7 @@ from core import settings
 from core.alerts import service as alerts
 from core.deliveries import retention
 from core.notifications import service as notifications
+from core.plans import running as plans
 from core.trainings import retention as trainings
 from core.trainings import tools
 from core.work import runs
@@ -26,4 +27,5 @@ def run() -> int:
         + trainings.prune(of_trainings, tools.current().dataset)
         + alerts.prune(ago(of.keep_alerts_days))
         + notifications.prune(now)
+        + plans.prune(ago(of.keep_alerts_days), ago(1))
     )

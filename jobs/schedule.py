@@ -11,6 +11,7 @@ from jobs import (
     balances,
     clean_trainings,
     draw_training_images,
+    failure_groups,
     fold_costs,
     follow_trainings,
     heal,
@@ -49,6 +50,7 @@ JOBS: dict[str, Scheduled] = {
         # Files come with it: it must not stand in the way of the polls.
         Scheduled("draw_training_images", timedelta(seconds=5), draw_training_images.run, queue="trainings"),
         Scheduled("rollups", timedelta(seconds=10), rollups.run),
+        Scheduled("failure_groups", timedelta(seconds=15), failure_groups.run),
         Scheduled("alerts", timedelta(seconds=10), alerts.run),
         Scheduled("fold_costs", timedelta(seconds=5), fold_costs.run),
         # Others' servers may be slow to take a message: it has a place of its own.

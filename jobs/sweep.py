@@ -1,8 +1,10 @@
-"""Finds due deliveries whose job has vanished."""
+"""Finds due deliveries and running plans whose job has vanished."""
 
 from core.deliveries import following, tools
+from core.plans import running
 
 
 def run() -> int:
     """Put them back on the queue; how many."""
-    return following.sweep(tools.current())
+    outside = tools.current()
+    return following.sweep(outside) + running.sweep(outside)

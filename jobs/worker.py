@@ -16,15 +16,18 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Status
 
 from core import database, log, settings
+from core.plans import service
 from core.work import runs
-from jobs import clock, deliver, rehearse, train
+from jobs import clock, deliver, rehearse, run_plan, train
 from jobs.schedule import JOBS, Scheduled
 
 # How many jobs of each queue run at once. Deliveries mostly wait for the network; polls, looks at trainings
 # and housekeeping have places of their own, so that slow files never hold up the polls, nor a slow provider
-# the rest; a step of a training moves files of up to two gigabytes; what takes minutes has one.
+# the rest; a step of a training moves files of up to two gigabytes; a plan of a bulk resync has hands of its
+# own for its items; what takes minutes has one.
 PLACES = {
-    "deliveries": 16, "polls": 3, "follows": 2, "housekeeping": 2, "trainings": 4, "messages": 1, "long": 1
+    "deliveries": 16, "polls": 3, "follows": 2, "housekeeping": 2, "trainings": 4, "messages": 1,
+    "plans": 2, "long": 1,
 }  # fmt: skip
 # A worker that has been silent for this long is dead and its jobs are begun anew.
 STALLED_AFTER_S = 30
@@ -50,6 +53,7 @@ def make_app(database_url: str) -> App:
     retry = RetryStrategy(max_attempts=5, exponential_wait=2)
     app.task(name="deliver", queue="deliveries", retry=retry)(_delivering)
     app.task(name="train", queue="trainings", retry=retry)(_training)
+    app.task(name="run_plan", queue=service.QUEUE, retry=retry)(_planning)
     app.task(name="rehearse", queue="housekeeping", retry=retry)(_rehearsing)
     for job in JOBS.values():
         app.task(name=job.name, queue=job.queue)(_scheduled(job))
@@ -67,6 +71,10 @@ async def _delivering(generation_id: str) -> None:
 
 async def _training(run_id: str) -> None:
     await asyncio.to_thread(_in_request, train.run, run_id)
+
+
+async def _planning(plan_id: str) -> None:
+    await asyncio.to_thread(_in_request, run_plan.run, plan_id)
 
 
 async def _rehearsing() -> None:

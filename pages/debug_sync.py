@@ -12,4 +12,4 @@ with errors.guarded("search"):
     if found is not None and found.only is not None:
         verdict.show(actor, found.only.id)
     elif found is not None:
-        searching.choose(found)
+        searching.choose(actor, found)

@@ -93,6 +93,25 @@ def _advance_leased(generation: Generation, tools: Tools, priority: Priority) ->
         moving.deliver(current, tools)
 
 
+def carry_on(
+    generation: Generation,
+    delay_s: float,
+    tools: Tools,
+    priority: Priority,
+    record: TaskRecord | None = None,
+) -> None:
+    """Bring a row that the caller has leased as far as it gets; `delay_s` from now is its place under its
+    provider's limit, unless its `record` was just read. The lease is given back."""
+    current: Generation | None = generation
+    if generation.delivery_state is DeliveryState.NEEDS_ATTENTION:
+        _reconcile(generation, tools, priority)
+    elif generation.delivery_state is not DeliveryState.AWAITING_DELIVERY or not generation.result_urls:
+        current = read(generation, delay_s, tools, record)
+    if current is not None and current.delivery_state is DeliveryState.AWAITING_DELIVERY:
+        moving.deliver(current, tools)
+    frames.wake(generation, tools)
+
+
 def _release(generation: Generation, next_attempt_at: datetime | None, tools: Tools) -> None:
     with database.statement() as connection:
         moving.release(connection, generation, next_attempt_at, tools.clock())
@@ -150,15 +169,18 @@ def _poll_one(row: RowMapping, delay_s: float, tools: Tools) -> None:
         enqueue_delivery(connection, ready.id)
 
 
-def read(generation: Generation, delay_s: float, tools: Tools) -> Generation | None:
-    """Read the provider's record of a leased row and do what it says; the row when files are ready.
+def read(
+    generation: Generation, delay_s: float, tools: Tools, known: TaskRecord | None = None
+) -> Generation | None:
+    """Read the provider's record of a leased row, if not `known`, and do what it says; the row when files
+    are ready.
 
     The lease is kept only then; otherwise it is given back.
     """
     tools.sleep(delay_s)
     started = tools.clock()
     try:
-        record = ask(generation, generation.task_id or "", tools)
+        record = known or ask(generation, generation.task_id or "", tools)
     except (ProviderError, InvalidInput) as error:
         _read_failed(generation, error, tools)
         return None

@@ -1,6 +1,7 @@
 """The rows behind a page's numbers as CSV: generations and ledger lines by a filter, files by their use."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
@@ -11,12 +12,13 @@ from core.budget import ledger
 from core.deliveries import health_rows, tools, windows
 from core.deliveries.windows import Filter
 from core.errors import InvalidInput
+from core.plans import views as plans
 from core.storage.purposes import PURPOSES
 from core.web import csv_answers
 from core.web.openapi import SCHEMES, refusals
 
 router = APIRouter(tags=["CSV"])
-DELIVERIES, LEDGER, STORAGE = "deliveries.csv", "ledger.csv", "storage.csv"
+DELIVERIES, LEDGER, STORAGE, PLAN = "deliveries.csv", "ledger.csv", "storage.csv", "plan-items.csv"
 _SECURITY = {"security": [{}, *SCHEMES]}
 _COLUMNS = (
     "id", "created_at", "kind", "model", "delivery_state", "status", "delivered_at", "task_id", "user_id",
@@ -26,6 +28,10 @@ _LEDGER_COLUMNS = (
     "id", "occurred_at", "month", "scope", "kind", "provider", "service", "model", "stage", "user_id",
     "run_id", "generation_id", "quantity", "unit", "unit_price", "price_version", "amount_usd", "flagged",
     "note", "source_key", "corrects",
+)  # fmt: skip
+_ITEM_COLUMNS = (
+    "n", "generation_id", "named", "provider", "stood", "sorted", "state", "sentence", "tries", "changed",
+    "begun_at", "ended_at",
 )  # fmt: skip
 _FILE_COLUMNS = ("bucket", "path", "bytes", "content_type", "modified_at")
 
@@ -40,6 +46,12 @@ def ledger_link(actor: Actor | None, chosen: ledger.Filter, now: datetime) -> st
     """Where `actor` gets the ledger's lines that the filter matches. None where no key signs links."""
     access.check(actor, Action.VIEW)
     return csv_answers.link(LEDGER, chosen.query(), now)
+
+
+def plan_link(actor: Actor | None, plan_id: UUID, now: datetime) -> str | None:
+    """Where `actor` gets the items of a bulk resync's plan. None where no key signs links."""
+    access.check(actor, Action.VIEW)
+    return csv_answers.link(PLAN, {"plan": str(plan_id)}, now)
 
 
 def storage_link(actor: Actor | None, line: usage.Line, counted_at: datetime, now: datetime) -> str | None:
@@ -84,6 +96,24 @@ def ledger_csv(request: Request) -> StreamingResponse:
         raise InvalidInput("filter", " ".join(faults))
     rows = ([getattr(line, name) for name in _LEDGER_COLUMNS] for line in ledger.every_line(actor, chosen))
     return csv_answers.answer(f"ledger-{chosen.scope}-{chosen.month:%Y-%m}", _LEDGER_COLUMNS, rows, now)
+
+
+@router.get(
+    f"/{PLAN}",
+    response_class=StreamingResponse,
+    responses=refusals(400, 401, 403, 404),
+    openapi_extra=_SECURITY,
+)
+def plan_csv(request: Request) -> StreamingResponse:
+    """Every item of a bulk resync's plan (`plan`: its id) in order, with what became of it."""
+    given, now = dict(request.query_params), database.now()
+    actor = access.check(csv_answers.looker(PLAN, request, given, now), Action.VIEW)
+    try:
+        plan_id = UUID(given.get("plan", ""))
+    except ValueError:
+        raise InvalidInput("plan", "“plan” must be the id of a plan.") from None
+    rows = ([getattr(item, name) for name in _ITEM_COLUMNS] for item in plans.every_item(actor, plan_id))
+    return csv_answers.answer(f"plan-{str(plan_id)[:8]}", _ITEM_COLUMNS, rows, now)
 
 
 @router.get(

@@ -16,6 +16,7 @@ from core.web import (
     lora_models,
     metrics,
     openapi,
+    plans,
     webhooks,
 )
 from core.web.headers import LocalHosts, SecurityHeaders
@@ -36,6 +37,7 @@ answers.install(api)
 api.include_router(health.router)
 api.include_router(kie.router)
 api.include_router(export.router)
+api.include_router(plans.router)
 api.include_router(image_proxy.router)
 api.include_router(webhooks.router)
 api.include_router(lora_models.router)

@@ -72,6 +72,13 @@ def reserve(limit: Limit, wanted: int, priority: Priority) -> Places:
     return Places(tuple(row["first_in_s"] + n * row["interval_s"] for n in range(row["granted"])))
 
 
+def per_second(limit: Limit) -> float:
+    """How many calls a second are granted: an operator's own figure, else the limit's."""
+    with database.statement() as connection:
+        row = _SQL["rate"].first(connection, key=limit.key)
+    return float(row["per_second"]) if row else limit.per_second
+
+
 def _reserve(key: str, wanted: int, priority: Priority) -> RowMapping | None:
     with database.statement() as connection:
         return _SQL["reserve_calls"].first(

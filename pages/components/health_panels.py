@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from html import escape
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import streamlit as st
 
 from core.access import Action, Actor
 from core.deliveries import health
-from core.deliveries.health import DEFINITIONS, TARGET, FailureLine, Health, ModelLine
+from core.deliveries.health import DEFINITIONS, TARGET, Health, ModelLine
 from core.deliveries.health_rows import Board
 from core.deliveries.models import DeliveryState
 from core.deliveries.windows import KINDS, Filter
@@ -241,7 +241,18 @@ def _turn(name: str) -> None:
     st.session_state[_whole(name)] = not st.session_state.get(_whole(name))
 
 
-def failure_title(failure: FailureLine) -> str:
+class Titled(Protocol):
+    """Whatever has a failure's words."""
+
+    @property
+    def message(self) -> str: ...
+    @property
+    def category(self) -> str: ...
+    @property
+    def code(self) -> str: ...
+
+
+def failure_title(failure: Titled) -> str:
     """A failure group in one line."""
     said = failure.message or failure.category.replace("_", " ") or "no reason given"
     return f"{failure.code + ': ' if failure.code else ''}{_ANY.sub('…', said)}"

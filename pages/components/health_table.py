@@ -7,9 +7,11 @@ import streamlit as st
 from core.access import Action, Actor
 from core.deliveries.health_rows import Board
 from core.deliveries.models import Generation
+from core.deliveries.views import Page
 from core.deliveries.windows import Filter
+from core.plans.models import Source
 from core.web import export
-from pages.components import chips, failures, formats, keyset_table, look, times
+from pages.components import chips, failures, formats, keyset_table, look, resync_all, times
 from pages.components.health_filters import WINDOW_NAMES, go, model_name
 from pages.components.keyset_table import Row, Slice
 from pages.components.states import look_of
@@ -54,23 +56,38 @@ def show(actor: Actor, chosen: Filter, board: Board, now: datetime, zone: tzinfo
     """What the rows are, how many, the table, and the CSV of all of them."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         look.section(_headline(chosen, board.total))
-        link = export.link(actor, chosen, now)
-        if link is not None:
-            st.link_button("CSV of all of them", link, icon=":material/download:")
+        with st.container(horizontal=True, width="content"):
+            if chosen.signature is not None or chosen.state in resync_all.WORTH:
+                resync_all.button(actor, table_key(chosen), Source(chosen), board.total)
+            link = export.link(actor, chosen, now)
+            if link is not None:
+                st.link_button("CSV of all of them", link, icon=":material/download:")
     _chips(chosen)
+    if chosen.signature is not None:
+        st.page_link(
+            "failure_groups.py",
+            label="Who sees to this failure group",
+            icon=":material/bug_report:",
+            query_params={"group": chosen.signature},
+        )
     if board.page is None:
         keyset_table.nothing(
             "The rows took too long", "Choose a shorter window, or wait for the next refresh."
         )
         return
-    if not board.page.generations and keyset_table.place(table_key(chosen)) is None:
+    table(actor, table_key(chosen), board.page, board.total, now, zone)
+
+
+def table(actor: Actor, key: str, page: Page, total: int | None, now: datetime, zone: tzinfo) -> None:
+    """A page of generations as a table that can be turned, each leading to its evidence."""
+    if not page.generations and keyset_table.place(key) is None:
         keyset_table.nothing("No such generation", "Choose a longer window, or take a filter away.")
         return
     opens = actor.may(Action.DEBUG_GENERATION)
-    rows = tuple(_row(generation, zone, opens=opens) for generation in board.page.generations)
-    fresh = Slice(rows, board.page.next_before, board.total, now)
+    rows = tuple(_row(generation, zone, opens=opens) for generation in page.generations)
+    fresh = Slice(rows, page.next_before, total, now)
     columns = COLUMNS | {"open": OPENS} if opens else COLUMNS
-    picked = keyset_table.show(table_key(chosen), fresh, columns, lambda at: times.clock_time(at, zone))
+    picked = keyset_table.show(key, fresh, columns, lambda at: times.clock_time(at, zone))
     for one in picked[:5] if opens else ():
         st.html(
             f'<a href="debug_sync?q={one.id}" target="_self">See the evidence of <code>{one.id}</code></a>'

@@ -10,10 +10,12 @@ import streamlit as st
 
 from core.access import Actor
 from core.deliveries.models import Generation
+from core.deliveries.windows import Filter
 from core.diagnosis import places, search
 from core.diagnosis.search import By, Found
 from core.errors import InvalidInput
-from pages.components import formats, generation_facts, look, times
+from core.plans.models import Source
+from pages.components import formats, generation_facts, look, resync_all, times
 from pages.components.states import look_of, pill_html
 
 KEY = "q"
@@ -52,8 +54,8 @@ def find(actor: Actor, pasted: str) -> Found | None:
     return found
 
 
-def choose(found: Found) -> None:
-    """Several to choose from, newest first."""
+def choose(actor: Actor, found: Found) -> None:
+    """Several to choose from, newest first; a customer's, and those named one by one, as a plan too."""
     if not found.generations:
         st.html(
             look.empty_html(
@@ -62,7 +64,9 @@ def choose(found: Found) -> None:
         )
         return
     with st.container(border=True, gap="small"):
-        look.section(_headline(found))
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            look.section(_headline(found))
+            _resync(actor, found)
         if found.by is By.TASK:
             st.html(
                 look.notice_html(
@@ -78,6 +82,16 @@ def choose(found: Found) -> None:
             _line(generation, now, zone)
         if found.more:
             st.caption(f"Only the newest {search.MOST} are listed.")
+
+
+def _resync(actor: Actor, found: Found) -> None:
+    user = found.generations[0].user_id
+    if found.by is By.CUSTOMER and user is not None:
+        source = Source(Filter(window="30d", state="begun"), user_id=user)
+        resync_all.button(actor, f"customer-{user}", source, None, "this customer's of 30 days")
+    elif found.by is By.GENERATION:
+        names = tuple(str(one.id) for one in found.generations)
+        resync_all.button(actor, look.safe_key(str(names)), Source(names=names), len(names), "these")
 
 
 def _headline(found: Found) -> str:

@@ -26,6 +26,8 @@ SYMBOLS = {
     "rate_review": "✎",
     "schedule": "◷",
     "stop_circle": "■",
+    "sync": "⟳",
+    "unpublished": "∅",
 }
 
 

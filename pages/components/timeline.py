@@ -47,7 +47,9 @@ def _ready(detail: Detail) -> str:
 
 
 def _asked(detail: Detail) -> str:
-    return "to fetch it again: its file was missing" if detail.get("missing") else "to check again"
+    if detail.get("missing"):
+        return "to fetch it again: its file was missing"
+    return "to check again, by a bulk resync" if detail.get("plan") else "to check again"
 
 
 TOLD: dict[EventKind, Told] = {

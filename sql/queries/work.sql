@@ -118,3 +118,7 @@ RETURNING g.granted, extract(epoch FROM g.start - g.now)::double precision AS fi
 -- name: define_limit
 -- Makes a provider's limit known; an operator's own figure stays.
 INSERT INTO provider_limits (key, per_second) VALUES (:key, :per_second) ON CONFLICT (key) DO NOTHING;
+
+-- name: rate
+-- How many calls a second a provider's limit grants.
+SELECT per_second FROM provider_limits WHERE key = :key;

@@ -18,6 +18,7 @@ NAMES = (
     "library",
     "loras",
     "frame",
+    "plan",
 )
 
 

@@ -58,6 +58,8 @@ _EMPTIED = (
     "notification_choices",
     "orphan_pods",
     "provider_balances",
+    "resync_items",
+    "resync_plans",
 )
 
 

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("app", "pages", "jobs"),
     ("core.web", "core.local"),
     ("core.diagnosis", "core.rehearsal"),
-    ("core.alerts",),
+    ("core.alerts", "core.plans", "core.failures"),
     ("core.deliveries", "core.trainings"),
     ("core.loras",),
     ("core.budget",),
@@ -194,8 +194,8 @@ def test_every_named_query_is_used() -> None:
 def test_every_job_is_scheduled() -> None:
     modules = {path.stem for path in (ROOT / "jobs").glob("*.py")}
     machinery = {"__init__", "__main__", "clock", "worker", "schedule"}
-    # queued by a delivery, a training or live traffic; typed by a person
-    on_demand = {"deliver", "train", "rehearse", "migrate", "doctor"}
+    # queued by a delivery, a training, a plan or live traffic; typed by a person
+    on_demand = {"deliver", "train", "run_plan", "rehearse", "migrate", "doctor", "plans"}
     assert set(JOBS) == modules - machinery - on_demand
     for name, job in JOBS.items():
         assert job.run is importlib.import_module(f"jobs.{name}").run

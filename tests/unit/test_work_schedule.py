@@ -42,7 +42,7 @@ def test_jobs_are_known_by_their_own_names_and_come_round() -> None:
 
 
 def test_every_queue_has_places_and_the_polls_share_theirs_with_nobody() -> None:
-    queues = {job.queue for job in JOBS.values()} | {"deliveries", "trainings"}
+    queues = {job.queue for job in JOBS.values()} | {"deliveries", "trainings", "plans"}
     assert queues == set(worker.PLACES)
     assert [job.name for job in JOBS.values() if job.queue == JOBS["poll"].queue] == ["poll"]
     assert [job.name for job in JOBS.values() if job.queue == JOBS["follow_trainings"].queue] == [

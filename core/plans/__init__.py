@@ -1,0 +1,1 @@
+"""Bulk resync: a frozen plan over many generations, tried dry, then carried out by workers item by item."""
