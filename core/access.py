@@ -36,6 +36,9 @@ class Action(StrEnum):
     TEST_ALERTS = "send a test message"
     RUN_PLAN = "resync many generations at once"
     MANAGE_FAILURES = "see to failure groups"
+    STEER_JOBS = "run or pause a scheduled job"
+    CHECK_CONFIGURATION = "see and check the configuration"
+    MEND_STORAGE = "change a bucket's settings"
 
 
 _EVERYONE = frozenset(Role)
@@ -58,6 +61,9 @@ PERMISSIONS: dict[Action, frozenset[Role]] = {
     Action.TEST_ALERTS: frozenset({Role.OPERATIONS, Role.ADMIN}),
     Action.RUN_PLAN: frozenset({Role.SUPPORT, Role.OPERATIONS, Role.ADMIN}),
     Action.MANAGE_FAILURES: frozenset({Role.SUPPORT, Role.OPERATIONS, Role.ADMIN}),
+    Action.STEER_JOBS: frozenset({Role.OPERATIONS, Role.ADMIN}),
+    Action.CHECK_CONFIGURATION: frozenset({Role.OPERATIONS, Role.ADMIN}),
+    Action.MEND_STORAGE: frozenset({Role.OPERATIONS, Role.ADMIN}),
 }
 # What customers may do in their own name, by their own token; they have no roles.
 CUSTOMERS_MAY = frozenset({Action.BROWSE_LORAS, Action.LAUNCH_TRAINING})

@@ -93,6 +93,7 @@ class Settings(BaseModel):
     hf_endpoint: str = SERVICE_URLS["hf_endpoint"][0]
     default_trainer: Literal["fal", "replicate", "runpod"] = "fal"
     allowed_fetch_hosts: str = ""
+    allowed_origins: str = ""
     image_proxy_url: str = ""
     use_local_zip_storage: bool = False
     files_signing_key: SecretStr | None = None
@@ -133,6 +134,13 @@ class Settings(BaseModel):
     def fetch_hosts(self) -> tuple[str, ...]:
         """Hosts, besides the providers' own, that results may be downloaded from."""
         return tuple(host for part in self.allowed_fetch_hosts.split(",") if (host := part.strip().lower()))
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Other sites whose pages may read the API's answers in a browser."""
+        return tuple(
+            origin for part in self.allowed_origins.split(",") if (origin := part.strip().rstrip("/").lower())
+        )
 
     @property
     def zips_to_r2(self) -> bool:
@@ -202,6 +210,19 @@ class Settings(BaseModel):
             raise ValueError("IMAGE_PROXY_URL must begin with https:// and name no port")
         if self.local_stack and host not in LOOPBACK:
             raise ValueError("IMAGE_PROXY_URL must point at this machine in the local profile; unset it")
+        return self
+
+    @model_validator(mode="after")
+    def _origins_are_origins(self) -> Self:
+        for origin in self.origins:
+            parts = urlsplit(origin)
+            safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+            named = re.fullmatch(r"[a-z0-9.:\[\]-]+", parts.netloc)
+            if not safe or not named or f"{parts.scheme}://{parts.netloc}" != origin:
+                raise ValueError(
+                    "ALLOWED_ORIGINS must name sites such as https://app.example.com, separated by commas;"
+                    " * is not taken"
+                )
         return self
 
     @model_validator(mode="after")

@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from core import settings
+from core import settings, visits
 from core.alerts import service as alerts
 from core.deliveries import retention
+from core.machinery import service as machinery
 from core.notifications import service as notifications
 from core.plans import running as plans
 from core.trainings import retention as trainings
@@ -23,6 +24,8 @@ def run() -> int:
     of_trainings = trainings.Keep(ago(of.keep_training_logs_days), ago(of.keep_drafts_days))
     return (
         runs.prune(now)
+        + machinery.prune(now)
+        + visits.prune(now)
         + retention.prune(deliveries)
         + trainings.prune(of_trainings, tools.current().dataset)
         + alerts.prune(ago(of.keep_alerts_days))

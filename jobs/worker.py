@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 import psycopg
 from procrastinate import App, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Status
+from procrastinate.jobs import Job, Status
+from sqlalchemy.exc import SQLAlchemyError
 
 from core import database, log, settings
-from core.plans import service
+from core.machinery import service as machinery
+from core.plans import service as plans
 from core.work import runs
+from core.work.tally import Tally
 from jobs import clock, deliver, rehearse, run_plan, train
 from jobs.schedule import JOBS, Scheduled
 
@@ -37,6 +40,7 @@ GRACE_S = 20.0
 RESTART_PAUSE_S = 1.0
 
 _log = log.get(__name__)
+_tally = Tally()
 
 
 def make_app(database_url: str) -> App:
@@ -53,7 +57,7 @@ def make_app(database_url: str) -> App:
     retry = RetryStrategy(max_attempts=5, exponential_wait=2)
     app.task(name="deliver", queue="deliveries", retry=retry)(_delivering)
     app.task(name="train", queue="trainings", retry=retry)(_training)
-    app.task(name="run_plan", queue=service.QUEUE, retry=retry)(_planning)
+    app.task(name="run_plan", queue=plans.QUEUE, retry=retry)(_planning)
     app.task(name="rehearse", queue="housekeeping", retry=retry)(_rehearsing)
     for job in JOBS.values():
         app.task(name=job.name, queue=job.queue)(_scheduled(job))
@@ -66,29 +70,32 @@ async def _autocommit(connection: psycopg.AsyncConnection) -> None:
 
 
 async def _delivering(generation_id: str) -> None:
-    await asyncio.to_thread(_in_request, deliver.run, generation_id)
+    await asyncio.to_thread(_in_request, "deliveries", deliver.run, generation_id)
 
 
 async def _training(run_id: str) -> None:
-    await asyncio.to_thread(_in_request, train.run, run_id)
+    await asyncio.to_thread(_in_request, "trainings", train.run, run_id)
 
 
 async def _planning(plan_id: str) -> None:
-    await asyncio.to_thread(_in_request, run_plan.run, plan_id)
+    await asyncio.to_thread(_in_request, plans.QUEUE, run_plan.run, plan_id)
 
 
 async def _rehearsing() -> None:
-    await asyncio.to_thread(_in_request, rehearse.run)
+    await asyncio.to_thread(_in_request, "housekeeping", rehearse.run)
 
 
-def _in_request(work: Callable[..., object], *arguments: object) -> None:
+def _in_request(queue: str, work: Callable[..., object], *arguments: object) -> None:
     log.new_request_id()
-    work(*arguments)
+    try:
+        work(*arguments)
+    finally:
+        _tally.count(queue)
 
 
 def _scheduled(job: Scheduled) -> Callable[[str], Coroutine[None, None, None]]:
     async def run(slot: str) -> None:
-        await asyncio.to_thread(_in_request, run_slot, job, datetime.fromisoformat(slot))
+        await asyncio.to_thread(_in_request, job.queue, run_slot, job, datetime.fromisoformat(slot))
 
     return run
 
@@ -113,13 +120,26 @@ async def rescue(app: App) -> int:
     """
     rescued = 0
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_S):
+        begun_anew = True
         try:
             await app.job_manager.retry_job(job)
             rescued += 1
         except ConnectorException:
+            begun_anew = False
             await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
-        _log.warning("worker.rescued", task=job.task_name, job_id=job.id)
+        _log.warning("worker.rescued", task=job.task_name, job_id=job.id, begun_anew=begun_anew)
+        await asyncio.to_thread(_note_takeover, job, begun_anew=begun_anew)
     return rescued
+
+
+def _note_takeover(job: Job, *, begun_anew: bool) -> None:
+    """For the page alone: the work goes on although it could not be written down."""
+    try:
+        machinery.took_over(
+            job.task_name, job.queue, dict(job.task_kwargs), datetime.now(UTC), begun_anew=begun_anew
+        )
+    except SQLAlchemyError:
+        _log.exception("worker.takeover_not_recorded", task=job.task_name)
 
 
 async def _work(url: str, stop: asyncio.Event) -> None:
@@ -199,6 +219,7 @@ def run() -> None:
     _log.info("worker.started", places=PLACES)
     asyncio.run(_work_until_stopped(url))
     stop.set()
+    clock.end(heart)
     database.close()
     _log.info("worker.stopped")
 
@@ -206,6 +227,6 @@ def run() -> None:
 def _beat_until(process_id: uuid.UUID, stop: threading.Event) -> None:
     since = datetime.now(UTC)
     while True:
-        clock.beat(process_id, "worker", since)
+        clock.beat(process_id, "worker", since, _tally)
         if stop.wait(runs.BEAT_EVERY.total_seconds()):
             return

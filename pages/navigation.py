@@ -9,7 +9,7 @@ import streamlit as st
 from core import settings
 from core.access import Actor, Role
 from core.local import stack
-from pages.components import banner, errors, look, memory
+from pages.components import banner, errors, look, memory, visits
 from pages.components.actor import current_actor
 
 EVERYONE = frozenset(Role)
@@ -135,6 +135,24 @@ PAGES: tuple[PageEntry, ...] = (
         roles=EVERYONE,
     ),
     PageEntry(
+        section="Run",
+        title="Scheduler",
+        icon="schedule",
+        url_path="scheduler",
+        file="scheduler.py",
+        question="Is the machinery alive?",
+        roles=EVERYONE,
+    ),
+    PageEntry(
+        section="Run",
+        title="Configuration",
+        icon="tune",
+        url_path="configuration",
+        file="configuration.py",
+        question="Is it set up right, what is missing?",
+        roles=frozenset({Role.OPERATIONS, Role.ADMIN}),
+    ),
+    PageEntry(
         section="Practise",
         title="Rehearsal",
         icon="theater_comedy",
@@ -207,6 +225,7 @@ def main() -> None:
             elif actor is None:
                 _closed()
             else:
+                visits.begin()
                 banner.show()
                 page.run()
                 memory.settle(page.url_path)

@@ -17,11 +17,13 @@ _SENDER = "messages in place of the dead"
 
 
 def look(observer_since: datetime, now: datetime) -> None:
-    """Note which roles nobody plays, as seen by a process that is up since `observer_since`.
+    """Note which roles nobody plays, as seen by a process that is up since `observer_since`, and which jobs
+    do badly: the one that looks for alerts may be among them.
 
     Without a clock no job begins and without a worker none is done, the one that sends messages neither, so
     that whoever looks sends them meanwhile.
     """
+    service.watch_jobs(now)
     if service.watch_machinery(observer_since, now):
         service.tell(now)
         _send_apart()

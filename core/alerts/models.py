@@ -40,6 +40,9 @@ class Kind(StrEnum):
     ORPHAN_PODS = "orphan_pods"
     STORAGE_GROWTH = "storage_growth"
     BROKEN_CHANNEL = "broken_channel"
+    JOB_FAILING = "job_failing"
+    JOB_LONG = "job_long"
+    JOB_OVERLAPPING = "job_overlapping"
 
 
 class Severity(StrEnum):

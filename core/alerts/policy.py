@@ -11,6 +11,9 @@ from core.budget.policy import Due
 from core.budget.proof import Difference
 from core.budget.views import Credits
 from core.loras.policy import DEAR_LIBRARY
+from core.machinery import policy as machinery
+from core.machinery.models import Facts as JobFacts
+from core.machinery.schedule import SCHEDULE
 from core.notifications.service import Standing
 from core.trainings import downloads
 from core.usage import Snapshot
@@ -52,6 +55,7 @@ OF_TRAININGS = (
     Kind.ORPHAN_PODS,
     Kind.VERDICT_WAITING,
 )
+OF_JOBS = (Kind.JOB_FAILING, Kind.JOB_LONG, Kind.JOB_OVERLAPPING)
 OF_MACHINERY = {"clock": Kind.DEAD_CLOCK, "worker": Kind.DEAD_WORKER}
 # A month's thresholds, by what the budget calls them.
 _DUE = {
@@ -75,7 +79,7 @@ UNJUDGED_FOR = timedelta(hours=24)
 ORPHANS_TOLD = timedelta(hours=24)
 # What is stored may grow by so much within a week, and by so much of what there was.
 GROWTH_BYTES, GROWTH_SHARE = 20 * 10**9, 0.25
-WEEK = timedelta(days=7)
+WEEK, MINUTE = timedelta(days=7), timedelta(minutes=1)
 # An acknowledged alert of these kinds is closed for good: nothing will undo what it tells of.
 CLOSED_BY_ACKNOWLEDGING = frozenset({Kind.LOST_RESULTS})
 
@@ -249,6 +253,28 @@ def of_channels(standings: Sequence[Standing]) -> tuple[Cause, ...]:
         for one in standings
         if one.problem is not None
     )
+
+
+def of_jobs(found: Mapping[str, JobFacts], now: datetime) -> tuple[Cause, ...]:
+    """Scheduled jobs that fail again and again, run for too long, or run into themselves."""
+    causes = []
+    for name, facts in found.items():
+        job = SCHEDULE[name]
+        told = {"title": job.title, "stops": job.stops}
+        if facts.failures >= machinery.FAILURES:
+            # Not how often by now: a job that fails every second would be news every second.
+            said = (facts.error or "It does not say why").rstrip(".")[:300]
+            evidence = {**told, "problem": f"{said}."}
+            severity = Severity.CRITICAL if job.important else Severity.WARNING
+            causes.append(Cause(Kind.JOB_FAILING, severity, name, evidence=evidence))
+        if machinery.runs_long(job, facts, now) and facts.running_since:
+            since = {"since": facts.running_since.isoformat(), "minutes": job.longest // MINUTE}
+            causes.append(Cause(Kind.JOB_LONG, Severity.WARNING, name, evidence={**told, **since}))
+        if machinery.overlaps(facts, now):
+            causes.append(
+                Cause(Kind.JOB_OVERLAPPING, Severity.WARNING, name, count=facts.running, evidence=told)
+            )
+    return tuple(causes)
 
 
 def of_machinery(

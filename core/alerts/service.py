@@ -15,6 +15,7 @@ from core.budget import views as budget
 from core.budget.models import SCOPES
 from core.budget.policy import due_alerts, month_of
 from core.errors import Conflict, InvalidInput
+from core.machinery import views as machinery
 from core.notifications import service as notifications
 from core.trainings import downloads, spending
 from core.work import runs
@@ -135,6 +136,13 @@ def watch_machinery(observer_since: datetime, now: datetime) -> int:
     with database.statement() as connection:
         record(connection, tuple(policy.OF_MACHINERY.values()), causes, now, looked_at)
     return len(causes)
+
+
+def watch_jobs(now: datetime) -> int:
+    """The same for scheduled jobs; called with each heartbeat, for a job that fails may be this one's."""
+    causes = policy.of_jobs(machinery.all_facts(now), now)
+    with database.statement() as connection:
+        return record(connection, policy.OF_JOBS, causes, now)
 
 
 def prune(resolved_before: datetime) -> int:

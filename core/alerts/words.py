@@ -130,6 +130,14 @@ def _totals(alert: Alert) -> str:
     return f"The total of {whose} is not the sum of its lines: {pair('settled')}, {pair('reserved')}"
 
 
+def _title(alert: Alert) -> str:
+    return str(alert.evidence.get("title") or alert.subject)
+
+
+def _job(alert: Alert) -> Mapping[str, str]:
+    return {"job": alert.subject}
+
+
 def _weights(alert: Alert) -> str:
     missing = int(alert.evidence.get("missing", 0))
     if alert.count == 1:
@@ -139,7 +147,7 @@ def _weights(alert: Alert) -> str:
 
 
 HEALTH, BUDGET, RUNS, ALERTS = "delivery_health", "budget", "training_runs", "alerts"
-LIBRARY = "lora_library"
+LIBRARY, SCHEDULER = "lora_library", "scheduler"
 _SPENT = "Launches are refused once the limit is reached, until the month is over or operations override it."
 WORDS: dict[Kind, Words] = {
     Kind.LOST_RESULTS: Words(
@@ -161,11 +169,14 @@ WORDS: dict[Kind, Words] = {
         lambda alert: {"state": "refused", "signature": _hash_of(alert.subject)},
     ),
     Kind.DEAD_CLOCK: Words(
-        lambda _: "No clock is alive", "Nothing scheduled begins. Start one with: python -m jobs clock"
+        lambda _: "No clock is alive",
+        "Nothing scheduled begins. Start one with: python -m jobs clock",
+        SCHEDULER,
     ),
     Kind.DEAD_WORKER: Words(
         lambda _: "No worker is alive",
         "Nothing is sent, fetched or stored. Start one with: python -m jobs worker",
+        SCHEDULER,
     ),
     Kind.SUCCESS_RATE: Words(
         _rate("the last {:,} generations were delivered"),
@@ -274,6 +285,26 @@ WORDS: dict[Kind, Words] = {
         lambda alert: f"No alert arrives by {alert.subject}",
         "Its messages are tried again for some hours. Mend ALERT_URLS, then send a test message.",
         ALERTS,
+    ),
+    Kind.JOB_FAILING: Words(
+        lambda alert: f"The job “{_title(alert)}” fails again and again",
+        "Its last three runs at least have failed. What it should do is not done.",
+        SCHEDULER,
+        _job,
+    ),
+    Kind.JOB_LONG: Words(
+        lambda alert: (
+            f"The job “{_title(alert)}” has run for more than {alert.evidence.get('minutes')}{_SPACE}min"
+        ),
+        "Something holds it up. If it does not end by itself, start its worker anew.",
+        SCHEDULER,
+        _job,
+    ),
+    Kind.JOB_OVERLAPPING: Words(
+        lambda alert: f"{alert.count:,} runs of the job “{_title(alert)}” go on at once",
+        "Each began before the one before had ended. They do no harm, but take others' places.",
+        SCHEDULER,
+        _job,
     ),
     Kind.WRONG_WEIGHTS: Words(
         _weights,

@@ -9,18 +9,23 @@ from core.storage.buckets import BUCKETS, Bucket
 from core.storage.contract import Storage
 from core.storage.r2 import R2Storage
 from core.storage.supabase import SupabaseStorage, lacks
+from core.storage.supabase_wire import NoBucket
 
 _MB = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What was seen of a bucket, in a sentence. `good` with `warning`: it works, and somebody should look."""
+    """What was seen of a bucket, in a sentence. `good` with `warning`: it works, and somebody should look.
+
+    One that is `mendable` is set right by `prepare`.
+    """
 
     bucket: str
     good: bool
     message: str
     warning: bool = False
+    mendable: bool = False
 
 
 def examine(storage: Storage) -> Iterator[Condition]:
@@ -28,6 +33,8 @@ def examine(storage: Storage) -> Iterator[Condition]:
     for bucket in BUCKETS:
         try:
             yield _examine(storage, bucket)
+        except NoBucket as error:
+            yield Condition(bucket.name, good=False, message=error.message, mendable=True)
         except StudioOpsError as error:
             yield Condition(bucket.name, good=False, message=error.message)
 
@@ -39,7 +46,7 @@ def _examine(storage: Storage, bucket: Bucket) -> Condition:
         missing = lacks(there, bucket)
         if missing:
             told = f"{'; '.join(missing)}. Run: python -m jobs migrate, or in SQL: {opening(there, bucket)}"
-            return Condition(bucket.name, good=False, message=told)
+            return Condition(bucket.name, good=False, message=told, mendable=True)
         storage.check(bucket.name)
         if there.public and not bucket.public:
             told = "writable, but public: whoever knows a file's address can read it. If nobody needs that:"

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from core import access, database, log, queries, usage, version
+from core import access, database, log, queries, usage, version, visits
 from core.access import Actor
 from core.deliveries import views
 from core.deliveries.models import ACTIVE
@@ -56,6 +56,7 @@ class _Figures(Collector):
         yield from self._day()
         yield from self._trainings()
         yield from _machinery(self.now)
+        yield from _pages(self.now)
         yield from _storage()
 
     def _deliveries(self, connection: Connection) -> Iterator[Metric]:
@@ -187,6 +188,16 @@ def _machinery(now: datetime) -> Iterator[Metric]:
             ["job"],
             [([str(row["job"])], at.timestamp()) for row in last if isinstance(at := row[column], datetime)],
         )
+
+
+def _pages(now: datetime) -> Iterator[Metric]:
+    found = visits.of_the_last_day(now)
+    yield _gauge(
+        "page_sessions_24h",
+        "Sessions with pages begun since the full hour 24 hours ago, by whether they met an error of ours.",
+        ["met_error"],
+        [(["no"], found.sessions - found.failed), (["yes"], found.failed)],
+    )
 
 
 def _storage() -> Iterator[Metric]:

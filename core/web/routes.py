@@ -19,6 +19,8 @@ from core.web import (
     plans,
     webhooks,
 )
+from core.web.cross_origin import AllowedOrigins
+from core.web.crowds import Crowds
 from core.web.headers import LocalHosts, SecurityHeaders
 
 api = FastAPI(
@@ -30,7 +32,9 @@ api = FastAPI(
     redirect_slashes=False,
     # Images of trainings come as files.
     middleware=[
-        Middleware(answers.RequestGuard, larger={lora_models.router.prefix: (64 * 1024 * 1024, 120.0)})
+        Middleware(AllowedOrigins),
+        Middleware(Crowds),
+        Middleware(answers.RequestGuard, larger={lora_models.router.prefix: (64 * 1024 * 1024, 120.0)}),
     ],
 )
 answers.install(api)

@@ -1,9 +1,10 @@
 """Scheduled jobs' slots and processes' heartbeats: what ran, when, and who is alive."""
 
+import json
 import os
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -46,7 +47,10 @@ class Liveness:
 
 
 def claim_slot(connection: Connection, job: str, slot: datetime, now: datetime) -> bool:
-    """Claim one slot of a job, so that several clocks fire it once; False when it was claimed before."""
+    """Claim one slot of a job, so that several clocks fire it once.
+
+    False when it was claimed before, and while the job is paused.
+    """
     return _SQL["claim_slot"].first(connection, job=job, slot=slot, now=now) is not None
 
 
@@ -75,8 +79,10 @@ def here() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def beat(process_id: uuid.UUID, role: str, now: datetime) -> None:
-    """Record that this process is alive."""
+def beat(
+    process_id: uuid.UUID, role: str, now: datetime, per_minute: Mapping[str, float] | None = None
+) -> None:
+    """Record that this process is alive, and how many jobs of each queue it does in a minute."""
     with database.transaction() as connection:
         _SQL["beat"].run(
             connection,
@@ -86,7 +92,14 @@ def beat(process_id: uuid.UUID, role: str, now: datetime) -> None:
             pid=os.getpid(),
             version=version.VERSION,
             now=now,
+            detail=json.dumps({"per_minute": per_minute} if per_minute else {}),
         )
+
+
+def end(process_id: uuid.UUID) -> None:
+    """Record that this process ends in order, with nothing in its hands."""
+    with database.statement() as connection:
+        _SQL["end_process"].run(connection, id=process_id)
 
 
 def liveness(now: datetime) -> Liveness:

@@ -37,6 +37,9 @@ ICONS: dict[Kind, str] = {
     Kind.ORPHAN_PODS: "dns",
     Kind.STORAGE_GROWTH: "database",
     Kind.BROKEN_CHANNEL: "notifications_off",
+    Kind.JOB_FAILING: "running_with_errors",
+    Kind.JOB_LONG: "hourglass_bottom",
+    Kind.JOB_OVERLAPPING: "layers",
     Kind.WRONG_WEIGHTS: "broken_image",
     Kind.DEAR_LIBRARY: "savings",
 }

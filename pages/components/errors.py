@@ -9,6 +9,7 @@ import streamlit as st
 
 from core import database, log
 from core.errors import InvalidInput, StudioOpsError
+from pages.components import visits
 from pages.components.look import notice_html
 
 RETRY_EVERY_S = 5
@@ -34,6 +35,7 @@ class Failure:
 def describe(error: Exception, part: str) -> Failure:
     """Log `error`, met in `part` of the pages, and put it into words."""
     request_id = log.request_id() or log.new_request_id()
+    visits.met(error)
     if isinstance(error, StudioOpsError):
         _log.warning("page.refused", part=part, code=error.code, message=error.message)
         field = error.field if isinstance(error, InvalidInput) else None

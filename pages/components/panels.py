@@ -15,7 +15,7 @@ from core.deliveries.models import DeliveryState
 from core.deliveries.windows import Filter
 from core.settings import Settings
 from core.work import runs
-from pages.components import definition, formats, outcome_bars, times
+from pages.components import definition, formats, job_words, outcome_bars, times, visits
 from pages.components.look import facts_html
 from pages.components.states import LOOKS, Look, pill_html
 
@@ -71,7 +71,10 @@ def machinery(now: datetime, zone: tzinfo) -> None:
     jobs = runs.last_runs(runs.known_jobs())
     if jobs:
         facts.append(("Jobs", _jobs_html(jobs, now, zone)))
+    facts.append(("Pages", escape(visits.said(now))))
     st.html(definition.head_html("Machinery", "clock, worker, jobs") + facts_html(facts))
+    if st.button("Scheduler", icon=":material/arrow_forward:", icon_position="right", type="tertiary"):
+        st.switch_page("scheduler.py")
 
 
 def _alive_html(role: str, alive: runs.Liveness, now: datetime, zone: tzinfo) -> str:
@@ -98,7 +101,9 @@ def _jobs_html(jobs: Sequence[dict[str, object]], now: datetime, zone: tzinfo) -
     """How many scheduled jobs succeeded when they last ended; each with its time, folded away."""
     well = sum(_ended_well(job) for job in jobs)
     said = f"all {len(jobs)} succeed" if well == len(jobs) else f"{well} of {len(jobs)} succeed"
-    lines = "".join(f"<div>{escape(str(job['job']))}: {_job_html(job, now, zone)}</div>" for job in jobs)
+    lines = "".join(
+        f"<div>{escape(job_words.task(str(job['job'])))}: {_job_html(job, now, zone)}</div>" for job in jobs
+    )
     return f'<details class="so-fold so-flat"><summary>{said}</summary>{lines}</details>'
 
 

@@ -5,8 +5,10 @@ VALUES (:queue, :task, :priority, :queueing_lock, CAST(:args AS jsonb), :schedul
 ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING;
 
 -- name: claim_slot
--- Claims one slot of a scheduled job; only the first clock gets a row.
-INSERT INTO job_runs (job, slot, enqueued_at) VALUES (:job, :slot, :now)
+-- Claims one slot of a scheduled job; only the first clock gets a row, and none while the job is paused.
+INSERT INTO job_runs (job, slot, enqueued_at)
+SELECT :job, :slot, CAST(:now AS timestamptz)
+WHERE NOT EXISTS (SELECT FROM job_pauses WHERE job = :job AND ended_at IS NULL AND until > CAST(:now AS timestamptz))
 ON CONFLICT (job, slot) DO NOTHING
 RETURNING job;
 
@@ -32,9 +34,13 @@ DELETE FROM job_runs WHERE ctid = ANY(ARRAY(
 
 -- name: beat
 -- Records that a process is alive.
-INSERT INTO process_heartbeats (id, role, host, pid, version, started_at, beat_at)
-VALUES (:id, :role, :host, :pid, :version, :now, :now)
-ON CONFLICT (id) DO UPDATE SET beat_at = EXCLUDED.beat_at;
+INSERT INTO process_heartbeats (id, role, host, pid, version, started_at, beat_at, detail)
+VALUES (:id, :role, :host, :pid, :version, :now, :now, CAST(:detail AS jsonb))
+ON CONFLICT (id) DO UPDATE SET beat_at = EXCLUDED.beat_at, detail = EXCLUDED.detail;
+
+-- name: end_process
+-- Records that a process has ended in order.
+UPDATE process_heartbeats SET detail = detail || '{"ended": true}' WHERE id = :id;
 
 -- name: processes
 -- Every process that has beaten since the given time, newest beat first.

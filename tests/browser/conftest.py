@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -26,6 +27,8 @@ from tests.journeys.mailbox import Received, mail_server
 PATIENCE_S = 60.0
 # Signs the tokens of customers, who use the API beside the pages.
 JWT_SECRET = "jwt-secret-of-the-browser-tests-0123456789"
+# Those that the stack makes for itself.
+SECRETS = ("KIE_API_KEY", "KIE_CALLBACK_SECRET", "FILES_SIGNING_KEY")
 # Chromium itself would call home; nothing here may.
 CHROMIUM = [
     "--no-sandbox",
@@ -47,6 +50,8 @@ class Product:
     url: str
     sandbox_url: str
     database_url: str
+    folder: Path
+    secrets: tuple[str, ...]
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What the database says."""
@@ -171,7 +176,15 @@ def _ready(url: str, web: subprocess.Popen[bytes], place: Path, said: Path) -> P
     attached = settings.load({"STUDIO_OPS_DATA_DIR": str(place)})
     until(lambda: bool(stack.attach(attached)), "the stack says where its parts are")
     environment = stack.attach(attached) or {}
-    product = Product(url, environment["STUDIO_OPS_LOCAL_STACK"], environment["DATABASE_URL"])
+    password = urlsplit(environment["DATABASE_URL"]).password
+    secrets = {JWT_SECRET, password, *(environment[name] for name in SECRETS if name in environment)}
+    product = Product(
+        url,
+        environment["STUDIO_OPS_LOCAL_STACK"],
+        environment["DATABASE_URL"],
+        place,
+        tuple(sorted(secret for secret in secrets if secret)),
+    )
     alive = "SELECT count(DISTINCT role) FROM process_heartbeats"
     until(lambda: product.rows(alive) == [(2,)], "clock and worker are alive")
     return product

@@ -25,6 +25,7 @@ OURS = (
     "lora_uses", "lora_uses_daily", "lora_weight_proofs", "lora_library_totals", "lora_requests",
     "cost_changes", "cost_rollup", "cost_fold_state", "budget_overrides", "credit_rates", "provider_balances",
     "notifications", "notification_choices", "orphan_pods",
+    "job_pauses", "work_takeovers", "check_results", "page_visits",
 )  # fmt: skip
 ROWS = f"""
 INSERT INTO auth.users (id, email) VALUES ('{ADA}', 'ada@example.com'), ('{BO}', 'bo@example.com');

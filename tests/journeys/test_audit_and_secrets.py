@@ -29,6 +29,8 @@ TABLES = (
     "stored_files",
     "job_costs",
     "job_runs",
+    "work_takeovers",
+    "check_results",
     "audit_log",
     "process_heartbeats",
     "procrastinate_jobs",

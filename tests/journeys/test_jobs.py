@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from core import database, settings
+from core import access, database, settings
+from core.machinery import service as machinery
 from core.work import queue, runs
 from jobs import clock, deliver, worker
 from jobs.schedule import JOBS, Scheduled, slot_of
@@ -205,6 +207,16 @@ def test_a_dead_workers_job_whose_twin_waits_is_ended(world: World) -> None:
     assert rescue(world) == 0
     assert waiting(world) == [("deliver", f"deliver:{one}")]
     assert world.sql("SELECT 1 FROM procrastinate_jobs WHERE status = 'doing'") == []
+    [taken] = world.sql("SELECT task, subject, found_by, begun_anew FROM work_takeovers")
+    assert tuple(taken) == ("deliver", one, runs.here(), False)
+
+
+def test_what_a_person_asks_for_is_done_by_a_worker_without_any_clock(world: World) -> None:
+    asked = datetime.now(UTC)
+    assert machinery.run_now(access.command_line("ada"), "sweep", uuid.UUID(int=7), asked)
+    world.work()
+    [run] = world.sql("SELECT slot, state, asked_by FROM job_runs")
+    assert tuple(run) == (asked, "succeeded", "ada")
 
 
 def test_a_living_workers_job_is_left_to_it(world: World) -> None:

@@ -31,6 +31,7 @@ def test_the_first_day_says_what_to_do_first(
         "Make the first test",
         "Rehearse with a history",
         "Budget",
+        "Scheduler",
     ]
     app.button[0].click().run()
     assert "Does this model work today?" in html_of(app)

@@ -54,6 +54,10 @@ def test_each_fault_of_a_supabase_bucket_has_its_fix(supabase: FakeSupabase, tmp
     assert "ARRAY['image/jpeg', 'image/x-o''theirs', 'image/png'" in told
     assert told.endswith("WHERE id = 'generations';")
     assert "There is no bucket lora-validation at Supabase" in found["lora-validation"].message
+    assert {name for name, condition in found.items() if condition.mendable} == {
+        "generations",
+        "lora-validation",
+    }
     assert found["lora-models"].warning
     assert (
         "UPDATE storage.buckets SET public = false WHERE id = 'lora-models';" in found["lora-models"].message
@@ -63,6 +67,20 @@ def test_each_fault_of_a_supabase_bucket_has_its_fix(supabase: FakeSupabase, tmp
         storage.prepare(bucket)
     storage.close()
     assert all(condition.good for condition in by_bucket(settings).values())
+
+
+def test_a_bucket_of_references_that_no_trainer_can_fetch_a_zip_from(
+    supabase: FakeSupabase, tmp_path: Path
+) -> None:
+    supabase.buckets["character-references"] |= {"public": False, "allowed_mime_types": ["image/png"]}
+    settings = environment("supabase", supabase.url, tmp_path)
+    found = by_bucket(settings)["character-references"]
+    assert (found.good, found.mendable) == (False, True)
+    assert "application/zip" in found.message
+    storage = supabase_from_settings(load(settings))
+    storage.prepare(next(bucket for bucket in BUCKETS if bucket.name == "character-references"))
+    storage.close()
+    assert by_bucket(settings)["character-references"].good
 
 
 def test_a_key_that_is_refused_is_said_of_every_bucket(supabase: FakeSupabase, tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ MAY = {
     Action.MODERATE_LORA: {"operations", "admin"},
     Action.MANAGE_BUDGET: {"operations", "admin"},
     Action.TEST_ALERTS: {"operations", "admin"},
+    Action.STEER_JOBS: {"operations", "admin"},
+    Action.CHECK_CONFIGURATION: {"operations", "admin"},
+    Action.MEND_STORAGE: {"operations", "admin"},
 }
 
 

@@ -101,7 +101,7 @@ def test_who_is_missed(
 
 def test_every_kind_is_found_by_somebody_and_told() -> None:
     found = {*policy.OF_DELIVERIES, *policy.OF_MACHINERY.values(), *policy.OF_MONEY, *policy.OF_TRAININGS}
-    found |= {*policy.OF_TOTALS, *policy.OF_LIBRARY}
+    found |= {*policy.OF_TOTALS, *policy.OF_LIBRARY, *policy.OF_JOBS}
     assert found | {Kind.STORAGE_GROWTH, Kind.BROKEN_CHANNEL} == set(Kind)
     assert set(Kind) == set(alerts.ICONS) == set(words.WORDS)
     assert set(policy.OF_MACHINERY) == set(runs.ROLES)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.doctor import clock_verdict
+from core.configuration.of_the_database import clock_verdict
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

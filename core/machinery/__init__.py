@@ -1,0 +1,1 @@
+"""The scheduled jobs as people steer them: when they run, how they do, who works, what is paused."""

@@ -1,0 +1,139 @@
+"""Every page in Chromium: nothing breaks its security policy, nothing logs an error, nobody is shut out."""
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from core.machinery.schedule import SCHEDULE
+from pages.navigation import PAGES
+from tests.browser.conftest import OpenTab, Product, Tab
+
+# https://github.com/dequelabs/axe-core, as npm carries it; CI sets where it lies.
+AXE = Path(os.environ.get("STUDIO_OPS_TEST_AXE", "/nonexistent"))
+# Faults of Streamlit 1.67's own widgets, by axe's rule and what it draws them in: not ours to change.
+STREAMLITS_OWN: dict[str, tuple[str, ...]] = {
+    # Its sidebar has a list whose sections are no items of it; elements of ours have no class of its kind.
+    "list": ('<ul data-testid="stSidebarNavItems"',),
+    "listitem": ('<li class="st-emotion-cache-',),
+}
+SEEN_BY_POLICY = """
+window.__refused = [];
+document.addEventListener('securitypolicyviolation', event =>
+    window.__refused.push(`${event.effectiveDirective}: ${event.blockedURI}`));
+"""
+ADDRESSES = [f"/{'' if n == 0 else entry.url_path}" for n, entry in enumerate(PAGES)]
+DEEPER = ["/scheduler?job=poll", "/delivery_health?state=failed", "/alerts?show=Past"]
+# None where axe-core is not there, which CI does not accept.
+LOOKED_AT = [*ADDRESSES, *DEEPER] if AXE.is_file() else []
+
+
+@pytest.fixture
+def full(open_tab: OpenTab) -> OpenTab:
+    """Pages with something on them: generations of every end, a failing job, an open alert."""
+    tab = open_tab()
+    tab.product.rows(
+        "INSERT INTO generations (prompt, model, kind, status, delivery_state, task_id, failure_category)"
+        " SELECT 'a <b>boat</b> & <i>sea ' || state, 'flux-2/pro-text-to-image', 'image', 'failed', state,"
+        " 'task_' || state, 'timeout'"
+        " FROM unnest(ARRAY['lost', 'failed', 'delivered', 'needs_attention']) state RETURNING id"
+    )
+    tab.product.rows(
+        "INSERT INTO alerts (kind, severity, count) VALUES ('lost_results', 'critical', 1) RETURNING id"
+    )
+    return open_tab
+
+
+def test_axe_is_there_where_it_must_be() -> None:
+    assert AXE.is_file() or not os.environ.get("CI"), "STUDIO_OPS_TEST_AXE names no axe.min.js"
+
+
+def is_streamlits(rule: str, node: dict[str, Any]) -> bool:
+    """Whether it is one of Streamlit's own faults."""
+    where = f"{node['html']} {node['target']}"
+    return any(mark in where for mark in STREAMLITS_OWN.get(rule, ()))
+
+
+def refused_by_policy(tab: Tab) -> Any:
+    return tab.evaluate("window.__refused")
+
+
+@pytest.mark.parametrize("path", [*ADDRESSES, *DEEPER])
+def test_no_page_breaks_its_policy_or_logs_an_error(full: OpenTab, path: str) -> None:
+    tab = full()
+    tab.page.add_init_script(SEEN_BY_POLICY)
+    tab.open(path)
+    assert refused_by_policy(tab) == []
+    assert tab.faults == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("path", LOOKED_AT)
+def test_axe_finds_nothing_serious_in_what_we_draw(full: OpenTab, path: str, *, dark: bool) -> None:
+    tab = full(dark=dark)
+    tab.open(path)
+    tab.evaluate(AXE.read_text())
+    found = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    serious = [
+        (fault["id"], node["target"], node["html"][:160])
+        for fault in found["violations"]
+        if fault["impact"] in {"serious", "critical"}
+        for node in fault["nodes"]
+        if not is_streamlits(fault["id"], node)
+    ]
+    assert serious == [], json.dumps(serious, indent=1)
+
+
+def test_an_upload_without_the_pages_own_token_is_refused(product: Product) -> None:
+    answer = httpx.put(
+        f"{product.url}/_stcore/upload_file/session/file", files={"file": ("a.png", b"x", "image/png")}
+    )
+    assert answer.status_code in {400, 403}, answer.text
+
+
+def test_no_secret_stands_in_anything_that_was_written(open_tab: OpenTab) -> None:
+    """Of all that was written since the start, by pages, jobs, a generation, every check and refusals."""
+    tab = open_tab()
+    tab.open("/test_generation")
+    tab.button("Test FLUX.2 Pro").click()
+    tab.delivered()
+    tab.open("/configuration")
+    tab.button("Check everything").click()
+    tab.page.get_by_text("under way").wait_for(state="detached")
+    tab.settle()
+    said = [tab.page.content()]
+    product = tab.product
+    for secret in product.secrets:
+        said.append(httpx.post(f"{product.url}/api/kie/callback", params={"secret": secret}, json={}).text)
+        said.append(httpx.get(f"{product.url}/metrics", headers={"X-API-Key": secret}).text)
+    logs = [path for path in (product.folder / "logs").rglob("*") if path.is_file()]
+    logs.append(product.folder.parent / "said.log")
+    written = [path.read_text(errors="replace") for path in logs]
+    assert sum(map(len, written)) > 1_000
+    tables = product.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    every_row = "SELECT to_jsonb(t)::text FROM public.{} t"
+    rows = [str(row) for (table,) in tables for (row,) in product.rows(every_row.format(table))]
+    assert len(product.secrets) >= 5
+    for secret in product.secrets:
+        assert not [path.name for path, text in zip(logs, written, strict=True) if secret in text]
+        assert not [row[:200] for row in rows if secret in row]
+        assert not [text[:200] for text in said if secret in text]
+
+
+def test_scripts_in_every_text_stay_text(open_tab: OpenTab) -> None:
+    script = "<img src=x onerror=window.__ran=1><script>window.__ran=1</script>"
+    tab = open_tab()
+    tab.product.rows(
+        "INSERT INTO job_runs (job, slot, state, started_at, finished_at, asked_id, error, worker, asked_by)"
+        f" SELECT 'heal', now() + interval '1 s', 'failed', now(), now(), '{uuid.uuid4()}', s, s, s"
+        f" FROM (SELECT '{script}') x(s) RETURNING job"
+    )
+    for path in ("/scheduler", "/scheduler?job=heal", f"/scheduler?job={script}", f"/debug_sync?q={script}"):
+        tab.open(path)
+        assert tab.evaluate("window.__ran") is None, path
+    assert "heal" in SCHEDULE
+    tab.product.rows("DELETE FROM job_runs WHERE asked_id IS NOT NULL RETURNING job")
