@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.types.datetime import TimestamptzLoader
+from psycopg.adapt import Loader
+from psycopg.pq import Format
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -67,17 +68,27 @@ def _register_loaders(connection: Any, _: Any) -> None:
     connection.adapters.register_loader("timestamp", _ZonelessMoment)
 
 
-class _Moment(TimestamptzLoader):
+# The driver's compiled one, where it has one; that is no class to build upon.
+_TIMESTAMPTZ = psycopg.adapters.get_loader(psycopg.adapters.types["timestamptz"].oid, Format.TEXT)
+
+
+class _Moment(Loader):
     """A time of another system's row; one that Python cannot hold must not make every list unreadable."""
+
+    def __init__(self, oid: int, context: Any = None) -> None:
+        super().__init__(oid, context)
+        assert _TIMESTAMPTZ is not None
+        self._load = _TIMESTAMPTZ(oid, context).load
 
     def load(self, data: Any) -> datetime:
         """The time, aware; beyond Python's reach it becomes a year that nobody takes for real."""
         try:
-            return super().load(data)
+            found: datetime = self._load(data)
         except psycopg.DataError:
             text = bytes(data)
             past = text.startswith(b"-") or text.endswith(b"BC")
             return datetime(1970 if past else 9000, 1, 1, tzinfo=UTC)
+        return found
 
 
 class _ZonelessMoment(_Moment):
@@ -174,6 +185,17 @@ def statement() -> Iterator[Connection]:
     """A connection for a single statement that is its own transaction: one round trip."""
     with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         yield connection
+
+
+@contextmanager
+def planned_anew(connection: Connection) -> Iterator[None]:
+    """Within the block each statement is planned for its own values, not once for all of them."""
+    driver: Any = connection.connection.driver_connection
+    kept, driver.prepare_threshold = driver.prepare_threshold, None
+    try:
+        yield
+    finally:
+        driver.prepare_threshold = kept
 
 
 def migrate(url: str, *, local: bool = False) -> list[str]:

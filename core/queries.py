@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, TextClause, text
+from sqlalchemy import Connection, Row, RowMapping, TextClause, text
 
 from core.settings import ROOT
 
@@ -25,6 +25,10 @@ class Query:
     def all(self, connection: Connection, **parameters: Any) -> Sequence[RowMapping]:
         """Every row, as mappings."""
         return connection.execute(self.clause, parameters).mappings().all()
+
+    def rows(self, connection: Connection, **parameters: Any) -> Sequence[Row[Any]]:
+        """Every row as a tuple, in the order of the query's columns: for many rows at once."""
+        return connection.execute(self.clause, parameters).all()
 
     def first(self, connection: Connection, **parameters: Any) -> RowMapping | None:
         """The first row, or None."""

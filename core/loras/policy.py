@@ -20,6 +20,8 @@ MOST_ENDINGS = 20
 FEW = 1_000
 NEAR = 200
 COUNTED_TO = 10_000
+# So small that it may be read as a whole, should what is looked for stand at an order's very end.
+SMALL = 50_000
 MAX_OFFSET = 10_000
 # A LoRA is popular among the hundred most used of a month, with so many uses at least.
 POPULAR_AMONG, POPULAR_FROM = 100, 10
@@ -184,6 +186,17 @@ def check_usable(name: str, status: str, *, hidden: bool, archived: bool) -> Non
 def monthly_cost(size: int | None, usd_per_gigabyte: Decimal) -> Decimal:
     """What `size` bytes of storage cost a month, in USD to four places."""
     return (Decimal(size or 0) / GIGABYTE * usd_per_gigabyte).quantize(Decimal("0.0001"))
+
+
+def is_collected(total: int, library: int, limit: int) -> bool:
+    """Whether what fits is collected and then sorted; otherwise an order is read until a page of it is full.
+
+    `library` is about how many LoRAs there are, 0 or less while nobody knows. Spread evenly, a page of what
+    fits takes library / total * limit rows of an order; collecting it takes total rows, and dearer ones.
+    """
+    if total > COUNTED_TO:
+        return False
+    return not (0 < library <= SMALL and total * total > 4 * library * limit)
 
 
 def is_recent(since: datetime | None) -> bool:

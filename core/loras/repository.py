@@ -1,17 +1,17 @@
 """Rows of the library as dataclasses, and the one way in which it is searched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
 
-from core import queries
-from core.loras import policy
+from core import database
+from core.loras import policy, totals
 from core.loras.models import Card, Lora, Page, Place, Search, Sight, Sort, Standing
 
-SQL = queries.load("loras")
+SQL = totals.SQL
 _FEW = {
     Sort.POPULAR: "few_down",
     Sort.RATING: "few_down",
@@ -26,11 +26,6 @@ _MANY = {
     Sort.LEAST_USED: "many_least_used",
     Sort.NAME: "many_name",
 }
-
-
-def to_card(row: RowMapping) -> Card:
-    """A row of `cards`."""
-    return Card(**{name: row[name] for name in Card.__match_args__})
 
 
 def find(connection: Connection, lora_id: UUID, sight: Sight) -> Lora | None:
@@ -70,27 +65,25 @@ def search(
 ) -> Page:
     """A page of what fits. What fits is counted first: what is few is found and then sorted, what is many is
     read in its order, so that neither reads the whole table."""
-    SQL["plan_each_time"].run(connection)
-    asked = _asked(connection, sight, wanted)
-    if asked is None:
-        return Page((), 0, total_is_exact=True, next=None)
-    values, total = asked
-    few = total <= policy.COUNTED_TO
-    collected = few or policy.is_recent(wanted.since)
-    place = {"after": after.value if after else None, "after_id": after.id if after else None}
-    named = SQL[(_FEW if collected else _MANY)[wanted.sort]]
-    if named.name == "few_down":
-        values["sort"] = wanted.sort
-    rows = named.all(connection, **values, **place, limit=limit + 1, offset=offset)
+    with database.planned_anew(connection):
+        asked = _asked(connection, sight, wanted)
+        if asked is None:
+            return Page((), 0, total_is_exact=True, next=None)
+        values, total, library = asked
+        collected = policy.is_collected(total, library, limit) or policy.is_recent(wanted.since)
+        named = SQL[(_FEW if collected else _MANY)[wanted.sort]]
+        if named.name == "few_down":
+            values["sort"] = wanted.sort
+        place = {"after": after.value if after else None, "after_id": after.id if after else None}
+        rows = named.all(connection, **values, **place, limit=limit + 1, offset=offset)
     shown = rows[:limit]
-    found = {
-        row["id"]: to_card(row) for row in SQL["cards"].all(connection, ids=[row["id"] for row in shown])
-    }
+    cards = SQL["cards"].rows(connection, ids=[row["id"] for row in shown]) if shown else ()
+    found = {card.id: card for card in (Card(*row) for row in cards)}
     last = shown[-1] if len(rows) > limit and shown else None
     return Page(
         tuple(found[row["id"]] for row in shown if row["id"] in found),
         min(total, policy.COUNTED_TO),
-        few,
+        total <= policy.COUNTED_TO,
         Place(_text(last["place"]), last["id"]) if last else None,
     )
 
@@ -99,23 +92,24 @@ def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _asked(connection: Connection, sight: Sight, wanted: Search) -> tuple[dict[str, Any], int] | None:
-    """What the queries are asked, and how many fit, counted up to one more than the limit; None: none can."""
+def _asked(connection: Connection, sight: Sight, wanted: Search) -> tuple[dict[str, Any], int, int] | None:
+    """What the queries are asked, how many fit, counted up to one more than the limit, and about how many
+    LoRAs there are; None: none can fit."""
     values = _values(sight, wanted)
     text = policy.clean(wanted.text or "")
     if text:
         values["words"] = _query(connection, policy.words_of(text))
     elif wanted.text:
         return None
-    total = _count(connection, values) if values["words"] or not text else 0
+    total, library = totals.count(connection, values) if values["words"] or not text else (0, 0)
     if text and total < policy.FEW:
         near = SQL["near"].one(connection, text=text, most=policy.NEAR)["ids"]
         if not near and not values["words"]:
             return None
         if near:
             values["near"] = near
-            total = _count(connection, values)
-    return values, total
+            total, library = totals.count(connection, values)
+    return values, total, library
 
 
 def _query(connection: Connection, words: Sequence[str]) -> str | None:
@@ -145,7 +139,3 @@ def _values(sight: Sight, wanted: Search) -> dict[str, Any]:
         "published": wanted.published,
         "restricted": wanted.restricted,
     }
-
-
-def _count(connection: Connection, values: Mapping[str, Any]) -> int:
-    return int(SQL["count"].one(connection, **values, most=policy.COUNTED_TO + 1)["n"])

@@ -47,7 +47,7 @@ def search(
         raise OffsetTooLarge(
             f"offset is at most {policy.MAX_OFFSET:,}. Go on with next_cursor of the page before, as cursor."
         )
-    with database.reading() as connection:
+    with database.statement() as connection:
         return find_page(connection, accounts.sight_of(connection, actor), wanted, limit, after, offset)
 
 

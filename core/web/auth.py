@@ -1,7 +1,13 @@
-"""Who calls the API: a key, or a customer by a token of Supabase's."""
+"""Who calls the API: a key, or a customer by a token of Supabase's.
+
+A token that was good is taken for good for a minute, and never beyond its expiry: customers poll, and
+checking a signature, or waiting for a thread that may fetch keys, is a large part of such an answer's cost.
+"""
 
 import hashlib
 import hmac
+import time
+from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,6 +23,8 @@ from core.settings import Settings
 from core.web import jwks
 
 _MAX_TOKEN = 8_192
+GOOD_FOR_S = 60.0
+REMEMBERED = 10_000
 # They describe the headers in the API's document; actor_of reads and refuses.
 _BEARER = HTTPBearer(
     scheme_name="bearer", description="An API key, or a customer's token of Supabase's", auto_error=False
@@ -44,8 +52,21 @@ async def customer(request: Request, _user: Annotated[Any, Security(_USER)]) -> 
     return actor
 
 
+@dataclass(frozen=True)
+class _Good:
+    """Whose token that was, checked with these settings; after `until` (Unix time) it is checked again."""
+
+    actor: Actor
+    checked_with: Settings
+    until: float
+
+
+_good: dict[bytes, _Good] = {}
+
+
 async def _actor_of(request: Request) -> Actor:
-    if settings.current().supabase_jwks_url:
+    current = settings.current()
+    if current.supabase_jwks_url and _remembered(_given(request), current) is None:
         return await to_thread.run_sync(actor_of, request)
     return actor_of(request)
 
@@ -53,18 +74,39 @@ async def _actor_of(request: Request) -> Actor:
 def actor_of(request: Request) -> Actor:
     """The caller, by `Authorization: Bearer <key or token>` or `X-API-Key`. NotSignedIn says what to send."""
     current = settings.current()
-    header = request.headers.get("authorization", "")
-    scheme, _, credential = header.partition(" ")
-    given = credential.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+    given = _given(request)
     if not given or len(given) > _MAX_TOKEN:
         raise NotSignedIn("Send an API key or a user's token as “Authorization: Bearer …”.")
-    return _by_key(given, current) or _by_token(given, current)
+    return _remembered(given, current) or _by_key(given, current) or _by_token(given, current)
+
+
+def _given(request: Request) -> str:
+    """The key or token of a request; empty when there is none."""
+    header = request.headers.get("authorization", "")
+    scheme, _, credential = header.partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+
+
+def _remembered(given: str, current: Settings) -> Actor | None:
+    known = _good.get(_digest(given))
+    good = known is not None and known.checked_with is current and time.time() < known.until
+    return known.actor if known is not None and good else None
+
+
+def _remember(given: str, actor: Actor, expires_at: float, current: Settings) -> None:
+    if len(_good) >= REMEMBERED:
+        _good.clear()
+    _good[_digest(given)] = _Good(actor, current, min(expires_at, time.time() + GOOD_FOR_S))
+
+
+def _digest(given: str) -> bytes:
+    return hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
 
 
 def _by_key(given: str, current: Settings) -> Actor | None:
     """Compare with every key in constant time; the key's name is a hash, so that logs can tell keys apart."""
-    digest = hashlib.sha256(given.encode()).digest()
-    found = [hmac.compare_digest(digest, hashlib.sha256(key.encode()).digest()) for key in current.api_keys]
+    digest = _digest(given)
+    found = [hmac.compare_digest(digest, _digest(key)) for key in current.api_keys]
     return access.api_key(f"key-{digest.hex()[:8]}") if any(found) else None
 
 
@@ -86,7 +128,9 @@ def _by_token(given: str, current: Settings) -> Actor:
         raise NotSignedIn("The token has expired. Sign in again.") from None
     except jwt.InvalidTokenError:
         raise NotSignedIn("The token is not valid.") from None
-    return Actor("customer", str(claims["sub"]), str(claims["sub"]), frozenset(), "api")
+    actor = Actor("customer", str(claims["sub"]), str(claims["sub"]), frozenset(), "api")
+    _remember(given, actor, float(claims["exp"]), current)
+    return actor
 
 
 def _key_for(header: dict[str, Any], current: Settings) -> tuple[Any, str]:

@@ -1,7 +1,3 @@
--- name: plan_each_time
--- Has the rest of the transaction planned for the values that are asked for, since they decide which index helps.
-SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
-
 -- name: beginning
 -- The words of the library that begin with each of these, at most so many of each.
 SELECT asked.n, found.word
@@ -17,8 +13,10 @@ ORDER BY asked.n, found.word;
 SELECT studio_ops_loras_near(CAST(:text AS text), CAST(:most AS int)) AS ids;
 
 -- name: count
--- How many LoRAs fit, counted up to a limit.
-SELECT count(*)::int AS n FROM (
+-- How many LoRAs fit, counted up to a limit, and about how many there are; less than 1 while nobody knows.
+SELECT count(*)::int AS n,
+       (SELECT reltuples::bigint FROM pg_class WHERE oid = 'public.lora_library'::regclass) AS library
+FROM (
     SELECT FROM lora_library e
     WHERE studio_ops_lora_fits(
       e, CAST(:sees_all AS boolean), CAST(:viewer AS uuid), CAST(:viewer_key AS text), CAST(:archived AS boolean),
@@ -148,7 +146,7 @@ WHERE studio_ops_lora_fits(
 ORDER BY e.rating_score DESC, e.lora_model_id DESC LIMIT :limit OFFSET :offset;
 
 -- name: cards
--- What a list shows of these LoRAs.
+-- What a list shows of these LoRAs, in the order of a card's fields.
 SELECT l.id, l.name, l.creator_name, l.creator_key, l.user_id, l.description, l.training_status, l.base_model,
        l.trigger_word, l.validation_image_urls, l.file_size, l.huggingface_url, l.tags, l.is_private, l.hidden_at,
        l.archived_at, l.created_at, l.updated_at, l.completed_at, coalesce(l.usage_count, 0) AS uses,

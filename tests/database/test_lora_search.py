@@ -16,7 +16,7 @@ from sqlalchemy import text
 from core import access, database
 from core.access import Actor, Role
 from core.errors import InvalidInput
-from core.loras import cursors, policy, repository, views
+from core.loras import cursors, policy, repository, totals, views
 from core.loras.models import Card, InvalidCursor, OffsetTooLarge, Search, Sort
 from tests.database.shared import shared_database
 
@@ -178,6 +178,24 @@ def test_a_total_beyond_the_limit_is_not_exact(monkeypatch: pytest.MonkeyPatch) 
     assert exact.total == len(every(STAFF, Search(tag="sea", status="failed")))
 
 
+def test_far_more_than_are_counted_are_remembered_for_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "COUNTED_TO", 100)
+    views.search(STAFF, Search(), limit=10)
+    monkeypatch.setattr(totals, "_counted", lambda *_: pytest.fail("counted again"))
+    assert views.search(MINE, Search(), limit=10).total == 100
+
+
+def test_what_one_person_alone_may_see_is_in_nobody_elses_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person's own private ones make their list long, and are remembered for nobody."""
+    listed = views.search(VIEWER, Search(), limit=10).total
+    own = views.search(STAFF, Search(), limit=10).total
+    assert own > listed
+    monkeypatch.setattr(policy, "COUNTED_TO", listed)
+    assert not views.search(STAFF, Search(), limit=10).total_is_exact
+    seen = views.search(VIEWER, Search(), limit=10)
+    assert (seen.total, seen.total_is_exact) == (listed, True)
+
+
 @pytest.mark.parametrize(("limit", "field"), [(0, "limit"), (-1, "limit"), (101, "limit")])
 def test_a_limit_that_is_none(limit: int, field: str) -> None:
     with pytest.raises(InvalidInput, match="1 to 100") as refused:
@@ -218,8 +236,8 @@ def test_each_way_of_asking_has_its_index() -> None:
 
 def _plan(connection: Any, name: str, sight: Any, wanted: Search) -> str:
     values = repository._values(sight, wanted) | {"after": None, "after_id": None, "limit": 5, "offset": 0}
-    repository.SQL["plan_each_time"].run(connection)
-    rows = connection.execute(text("EXPLAIN " + repository.SQL[name].sql), values)
+    with database.planned_anew(connection):
+        rows = connection.execute(text("EXPLAIN " + repository.SQL[name].sql), values)
     return "\n".join(row[0] for row in rows)
 
 

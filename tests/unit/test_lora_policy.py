@@ -21,6 +21,22 @@ CUSTOMER = Actor("customer", str(OWN), "c", frozenset(), "api")
 
 
 @pytest.mark.parametrize(
+    ("total", "library", "collected"),
+    [
+        pytest.param(10_001, 1_000_000, False, id="more than are counted"),
+        pytest.param(10_000, 1_000_000, True, id="few of very many, which may all stand at the end"),
+        pytest.param(4_000, 20_000, False, id="one in five: its order fills a page at once"),
+        pytest.param(300, 20_000, True, id="few of some"),
+        pytest.param(4_000, 0, True, id="nobody knows how many there are"),
+        pytest.param(4_000, -1, True, id="never counted"),
+        pytest.param(0, 20_000, True, id="none"),
+    ],
+)
+def test_few_are_collected_and_many_read_in_their_order(total: int, library: int, collected: bool) -> None:
+    assert policy.is_collected(total, library, 50) is collected
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("ada", ("ada",)),

@@ -63,6 +63,30 @@ def test_a_customers_token() -> None:
     assert (actor.kind, actor.id, actor.roles) == ("customer", "user-1", frozenset())
 
 
+def test_a_good_token_is_not_checked_again_until_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, checked = request(authorization=f"Bearer {token(exp=1_000_030)}"), []
+    decode = jwt.decode
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        checked.append(arguments[0])
+        return decode(*arguments, **options | {"options": {**options["options"], "verify_exp": False}})
+
+    monkeypatch.setattr(jwt, "decode", counted)
+    for now, times in ((1_000_000, 1), (1_000_029, 1), (1_000_031, 2)):
+        monkeypatch.setattr(auth.time, "time", lambda now=now: float(now))
+        assert auth.actor_of(given).id == "user-1"
+        assert len(checked) == times
+
+
+def test_a_token_is_checked_anew_with_other_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = request(authorization=f"Bearer {token()}")
+    assert auth.actor_of(given).id == "user-1"
+    monkeypatch.setenv("SUPABASE_JWT_SECRET", SECRET[::-1])
+    settings.current.cache_clear()
+    with pytest.raises(NotSignedIn):
+        auth.actor_of(given)
+
+
 @pytest.mark.parametrize(
     ("headers", "says"),
     [
