@@ -10,7 +10,7 @@ from core.notifications import service as notifications
 from core.plans import running as plans
 from core.trainings import retention as trainings
 from core.trainings import tools
-from core.work import runs
+from core.work import allowances, runs
 
 
 def run() -> int:
@@ -31,4 +31,5 @@ def run() -> int:
         + alerts.prune(ago(of.keep_alerts_days))
         + notifications.prune(now)
         + plans.prune(ago(of.keep_alerts_days), ago(1))
+        + allowances.prune(now)
     )

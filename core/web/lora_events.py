@@ -211,7 +211,7 @@ async def lora_events(
     last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Any:
     """Server-sent events; a dropped connection goes on where it was by Last-Event-ID."""
-    READS.take(actor.id)
+    await READS.take(actor.id)
     HUB.check_room(actor)
     first = await threaded(lambda: views.status(actor, lora_id))
     if first.is_over and last_event_id == event_id(first):

@@ -26,22 +26,23 @@ from core.web.auth import customer
 from core.web.kie import Places
 from core.web.openapi import refusals
 from core.web.pace import Pace
+from core.work.allowances import Allowance
 
 router = APIRouter(prefix="/v1/lora-models", tags=["LoRAs"])
-READS = Pace(100, 20, "requests")
-CREATES = Pace(5, 1 / 30, "trainings asked for")
+READS = Pace(Allowance("reads", 100, 20), "requests")
+CREATES = Pace(Allowance("trainings", 5, 1 / 30), "trainings asked for")
 T = TypeVar("T")
 _THREADS = CapacityLimiter(8)
 _CREATING = Places(4)
 
 
 async def _reader(actor: Annotated[Actor, Depends(customer)]) -> Actor:
-    READS.take(actor.id)
+    await READS.take(actor.id)
     return actor
 
 
 async def _creator(actor: Annotated[Actor, Depends(customer)]) -> Actor:
-    CREATES.take(actor.id)
+    await CREATES.take(actor.id)
     return actor
 
 

@@ -128,3 +128,18 @@ INSERT INTO provider_limits (key, per_second) VALUES (:key, :per_second) ON CONF
 -- name: rate
 -- How many calls a second a provider's limit grants.
 SELECT per_second FROM provider_limits WHERE key = :key;
+
+-- name: take_allowance
+-- Grants a caller up to so many requests of what they may still ask, and says how much is left.
+INSERT INTO request_allowances AS a (kind, caller, tokens, granted, at)
+VALUES (:kind, :caller, CAST(:most AS int) - CAST(:wanted AS int), :wanted, now())
+ON CONFLICT (kind, caller) DO UPDATE
+SET granted = least(CAST(:wanted AS int), floor(studio_ops_refilled(a, :most, :per_second)))::int,
+    tokens = studio_ops_refilled(a, :most, :per_second)
+             - least(CAST(:wanted AS int), floor(studio_ops_refilled(a, :most, :per_second))),
+    at = greatest(a.at, now())
+RETURNING granted, tokens;
+
+-- name: forget_allowances
+-- Forgets callers who have asked nothing since then.
+DELETE FROM request_allowances WHERE at < :before;

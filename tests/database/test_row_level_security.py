@@ -26,6 +26,7 @@ OURS = (
     "cost_changes", "cost_rollup", "cost_fold_state", "budget_overrides", "credit_rates", "provider_balances",
     "notifications", "notification_choices", "orphan_pods",
     "job_pauses", "work_takeovers", "check_results", "page_visits",
+    "request_allowances",
 )  # fmt: skip
 ROWS = f"""
 INSERT INTO auth.users (id, email) VALUES ('{ADA}', 'ada@example.com'), ('{BO}', 'bo@example.com');

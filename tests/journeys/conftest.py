@@ -198,6 +198,7 @@ def api(trainings: Trainings, configure: Callable[..., None]) -> World:
     world = trainings.world
     world.sql("UPDATE lora_models SET is_private = true, user_id = NULL")
     world.sql("DELETE FROM lora_requests")
+    world.sql("DELETE FROM request_allowances")
     world.sql(
         "INSERT INTO auth.users (id, email) VALUES (%s, 'ada@x.de'), (%s, 'bo@x.de') ON CONFLICT DO NOTHING",
         ADA,

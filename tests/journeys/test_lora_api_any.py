@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -42,7 +43,7 @@ def user(
     """A user whom nothing slows down, and a LoRA of theirs."""
     configure(SUPABASE_JWT_SECRET=JWT_SECRET)
     for pace in (lora_models.READS, lora_models.CREATES):
-        monkeypatch.setattr(pace, "take", lambda _: None)
+        monkeypatch.setattr(pace, "take", AsyncMock())
     with customer(trainings.world, token(ADA)) as client:
         yield client
 
