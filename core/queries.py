@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, RowMapping, TextClause, text
+from sqlalchemy import Connection, RowMapping, TextClause, text
 
 from core.settings import ROOT
 
@@ -26,7 +26,7 @@ class Query:
         """Every row, as mappings."""
         return connection.execute(self.clause, parameters).mappings().all()
 
-    def rows(self, connection: Connection, **parameters: Any) -> Sequence[Row[Any]]:
+    def rows(self, connection: Connection, **parameters: Any) -> Sequence[Sequence[Any]]:
         """Every row as a tuple, in the order of the query's columns: for many rows at once."""
         return connection.execute(self.clause, parameters).all()
 

@@ -1,6 +1,5 @@
 """The rows of a new generation: itself, the first frame that it waits for, and its use of a LoRA."""
 
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from sqlalchemy.exc import IntegrityError
 
 from core import database
 from core.access import Actor
-from core.deliveries import with_lora
-from core.deliveries.frames import LOOK_AGAIN
-from core.deliveries.models import Event, EventKind, Generation
-from core.deliveries.repository import SQL, add_event
+from core.deliveries import frames, with_lora
+from core.deliveries import repository as rows
+from core.deliveries.models import Generation
 from core.deliveries.tools import Tools
 from core.errors import Conflict, InvalidInput
 from core.loras import service as loras
@@ -66,6 +64,7 @@ class Recipe:
     way: Way | None = None
     frame_input: Mapping[str, Any] | None = None
     frame_id: UUID | None = None
+    frame_size: str | None = None
 
     @property
     def total_usd(self) -> Decimal:
@@ -91,6 +90,7 @@ def recipe_of(actor: Actor, wanted: NewGeneration) -> Recipe:
         plan.way,
         plan.frame_input,
         uuid.uuid4() if plan.frame_input is not None else None,
+        plan.frame_size,
     )
 
 
@@ -106,42 +106,23 @@ def insert(
 ) -> RowMapping | None:
     """The new row, due at `due`, later when it waits for a frame; None when its request key is known."""
     try:
-        return _insert(
+        return rows.insert(
             connection,
             made.model,
             made.input,
             user_id=wanted.user_id,
             request_key=wanted.request_key,
-            next_attempt_at=now + LOOK_AGAIN if made.frame_id else due,
+            next_attempt_at=now + frames.LOOK_AGAIN if made.frame_id else due,
             now=now,
             lora_id=made.lora.id if made.lora else None,
             lora_way=made.way,
             frame_id=made.frame_id,
-            frame_size=made.frame_input["image_size"] if made.frame_input else None,
+            frame_size=made.frame_size,
         )
     except IntegrityError as error:
         if isinstance(error.orig, ForeignKeyViolation):
             raise InvalidInput("userId", f"There is no user {wanted.user_id}.") from None
         raise
-
-
-def _insert(
-    connection: Connection, model: Model, model_input: Mapping[str, Any], **more: Any
-) -> RowMapping | None:
-    values = {
-        "id": uuid.uuid4(),
-        "provider": model.provider,
-        "kind": model.kind,
-        "model": model.id,
-        "prompt": model_input.get("prompt"),
-        "input": json.dumps(model_input),
-        "lora_id": None,
-        "lora_way": None,
-        "frame_id": None,
-        "frame_for": None,
-        "frame_size": None,
-    }
-    return SQL["insert"].first(connection, **{**values, **more})
 
 
 def begin_with_lora(
@@ -154,24 +135,9 @@ def begin_with_lora(
     loras.use(connection, actor, made.lora.id, generation.id, made.way, now, user_id=generation.user_id)
     if made.frame_input is None:
         return generation.id
-    row = _insert(
-        connection,
-        catalogue.require(with_lora.FRAME_MODEL),
-        made.frame_input,
-        id=made.frame_id,
-        user_id=generation.user_id,
-        request_key=f"frame:{generation.id}",
-        next_attempt_at=now,
-        now=now,
-        lora_id=made.lora.id,
-        lora_way=Way.DIRECT,
-        frame_for=generation.id,
-    )
-    assert row is not None
-    frame_id: UUID = row["id"]
-    detail = {"by": actor.name, "frame_for": str(generation.id)}
-    add_event(connection, frame_id, now, Event(EventKind.CREATED, detail=detail))
-    return frame_id
+    assert made.frame_id is not None
+    frames.begin(connection, generation, made.frame_id, made.frame_input, by=actor.name, now=now)
+    return made.frame_id
 
 
 def same_request(known: Generation, wanted: NewGeneration, made: Recipe) -> Generation:

@@ -72,6 +72,7 @@ class EventKind(StrEnum):
     """A step on a delivery's timeline."""
 
     CREATED = "created"
+    FRAME_AGAIN = "frame_again"
     FRAME_READY = "frame_ready"
     FRAME_FAILED = "frame_failed"
     SUBMITTED = "submitted"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from core.deliveries.models import ENDED, Generation
-from core.errors import Conflict, ProviderError
+from core.deliveries.models import ENDED, DeliveryState, Generation
+from core.errors import Conflict, ErrorCategory, ProviderError
 from core.providers import catalogue
 from core.providers.contract import ProviderState, TaskRecord
 from core.providers.registry import name_of
@@ -191,6 +191,20 @@ def after_download_error(
     if unusable and tries >= BAD_FILE_TRIES:
         return Attention(f"{name}'s file cannot be opened as a picture or video.")
     return RetryAt(min(now + download_pause(tries), expires_at))
+
+
+# Faults of a first frame that another try may not meet; each says for certain that nothing was made or paid.
+_MAY_PASS = frozenset(
+    {ErrorCategory.NETWORK, ErrorCategory.RATE_LIMIT, ErrorCategory.SERVICE_ERROR, ErrorCategory.TIMEOUT}
+)
+
+
+def makes_frame_again(frame: Generation | None, *, is_second: bool) -> bool:
+    """Whether a first frame that ended without a picture is made once more: it failed for certain, not for
+    what was asked, and for the first time. One that is lost or that nobody knows of may have been paid."""
+    if frame is None or is_second or frame.delivery_state is not DeliveryState.FAILED:
+        return False
+    return frame.failure_category in _MAY_PASS
 
 
 def after_lost_answer(generation: Generation, now: datetime) -> PollAt | Attention:

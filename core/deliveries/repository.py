@@ -1,7 +1,8 @@
 """Rows of `generations` and what belongs to them, as dataclasses."""
 
 import json
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, RowMapping
 from core import log, queries
 from core.deliveries.models import DeliveryState, Event, Generation, StoredFile
 from core.loras.models import Way
+from core.providers.model_inputs import Model
 
 SQL = queries.load("deliveries")
 
@@ -90,6 +92,26 @@ def find(connection: Connection, generation_id: UUID) -> Generation | None:
 def find_by_task(connection: Connection, task_id: str) -> Sequence[Generation]:
     """Generations with this task id, newest first; the company's data has duplicates."""
     return [to_generation(row) for row in SQL["by_task"].all(connection, task_id=task_id)]
+
+
+def insert(
+    connection: Connection, model: Model, model_input: Mapping[str, Any], **more: Any
+) -> RowMapping | None:
+    """Write the row of a new generation; None when its request key is known."""
+    values = {
+        "id": uuid.uuid4(),
+        "provider": model.provider,
+        "kind": model.kind,
+        "model": model.id,
+        "prompt": model_input.get("prompt"),
+        "input": json.dumps(model_input),
+        "lora_id": None,
+        "lora_way": None,
+        "frame_id": None,
+        "frame_for": None,
+        "frame_size": None,
+    }
+    return SQL["insert"].first(connection, **{**values, **more})
 
 
 def add_event(connection: Connection, generation_id: UUID, at: datetime, event: Event) -> None:

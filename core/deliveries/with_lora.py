@@ -41,12 +41,14 @@ LINKS_LAST = timedelta(hours=24)
 @dataclass(frozen=True)
 class Plan:
     """How a generation is made with a LoRA. `model` and `input` are what is sent in the end, without what is
-    added when it is sent; `frame_input` is that of the first frame, None where none is made."""
+    added when it is sent; `frame_input` is that of the first frame, None where none is made. `frame_size` is the
+    size of the frame that is made, or would be: for references it is kept until the LoRA is completed."""
 
     way: Way
     model: Model
     input: Mapping[str, Any]
     frame_input: Mapping[str, Any] | None = None
+    frame_size: str | None = None
 
     @property
     def model_usd(self) -> Decimal:
@@ -122,15 +124,16 @@ def plan(
     if not own:
         kept.pop(pictures.name, None)
     sent = model_inputs.validate(by, kept, later=pictures.name)
+    frame_size = size or _size_of(checked)
     if way is Way.REFERENCES:
         if not references:
             raise Conflict(
                 f"“{lora.name}” is still {lora.training_status} and has no reference images that could take"
                 " its place. Wait for it, or choose no LoRA."
             )
-        return Plan(way, by, sent)
-    frame = {"prompt": checked["prompt"], "image_size": size or _size_of(checked)}
-    return Plan(way, by, sent, model_inputs.validate(catalogue.require(FRAME_MODEL), frame))
+        return Plan(way, by, sent, frame_size=frame_size)
+    frame = {"prompt": checked["prompt"], "image_size": frame_size}
+    return Plan(way, by, sent, model_inputs.validate(catalogue.require(FRAME_MODEL), frame), frame_size)
 
 
 def _own_pictures(by: Model, pictures: Field, given: Mapping[str, Any]) -> Sequence[str]:

@@ -57,6 +57,11 @@ TOLD: dict[EventKind, Told] = {
     EventKind.FRAME_READY: Told(
         "filter_frames", "working", lambda _: "Its first frame, made with the LoRA, was handed to it"
     ),
+    EventKind.FRAME_AGAIN: Told(
+        "filter_frames",
+        "attention",
+        lambda _: "Its first frame failed, without cost; it is made once more",
+    ),
     EventKind.FRAME_FAILED: Told(
         "filter_frames", "bad", lambda _: "Its first frame could not be made; nothing of its own was paid"
     ),

@@ -37,6 +37,12 @@ SET input = input || CAST(:pictures AS jsonb), frame_ready_at = :now, updated_at
 WHERE id = :id AND delivery_state = 'intent' AND frame_ready_at IS NULL
 RETURNING *;
 
+-- name: frame_again
+-- Has a generation wait for another first frame in the place of one that failed; no row when it does not wait for that.
+UPDATE generations SET frame_id = :frame_id, updated_at = :now
+WHERE id = :id AND delivery_state = 'intent' AND frame_ready_at IS NULL AND frame_id = :failed_id
+RETURNING id;
+
 -- name: wake_framed
 -- Makes the generation due that waits for this first frame, when that is over; its id.
 UPDATE generations m SET next_attempt_at = :now

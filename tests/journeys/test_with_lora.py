@@ -171,8 +171,50 @@ def test_the_frames_failure_fails_the_generation_before_anything_else_is_paid(wo
     assert row.failure_code == frames.FRAME_FAILED
     assert row.failure_message is not None
     assert row.failure_message.startswith("Its first frame could not be made: ")
-    assert (world.paid(str(made.id)), costs(world, made.id, made.frame_id)) == (0, [])
-    assert world.events(str(made.id))[-1] == "frame_failed"
+    assert row.failure_message.endswith(". Make it again later, or choose no LoRA.")
+    assert row.frame_id != made.frame_id
+    assert len(at_fal(world, made.frame_id)) == len(at_fal(world, row.frame_id)) == 1
+    assert (world.paid(str(made.id)), costs(world, made.id, made.frame_id, row.frame_id)) == (0, [])
+    assert world.events(str(made.id)) == ["created", "frame_again", "frame_failed"]
+
+
+def test_a_frame_that_failed_for_certain_is_made_once_more(world: World) -> None:
+    ada = loras.completed(world)
+    world.sandbox.put("faults", validation_image_fails={"times": 1})
+    made = begin(ada, KLING, aspect_ratio="9:16")
+    row = world.settle(str(made.id), {"delivered"})
+    world.sandbox.put("faults")
+    first, second = world.row(str(made.frame_id)), world.row(str(row.frame_id))
+    assert (first.delivery_state, second.delivery_state) == ("failed", "delivered")
+    assert second.input == first.input == {"prompt": PROMPT, "image_size": "portrait_16_9"}
+    assert row.input["image_urls"] == [tools.current().absolute(second.asset_url or "")]
+    assert costs(world, first.id, second.id, row.id) == [("fal", "0.0350"), ("kie", "0.2750")]
+    assert world.events(str(made.id))[:3] == ["created", "frame_again", "frame_ready"]
+    assert loras.uses(world, ada)[0] == 1
+
+
+def test_a_frame_that_nobody_knows_of_is_not_made_again(world: World) -> None:
+    """It may have been paid: a person decides."""
+    ada = loras.completed(world)
+    made = begin(ada, KLING)
+    world.sql(
+        "UPDATE generations SET delivery_state = 'needs_attention', failure_category = 'timeout',"
+        " failure_message = 'fal''s answer was lost' WHERE id = %s",
+        made.frame_id,
+    )
+    row = world.settle(str(made.id), {"failed"})
+    assert row.frame_id == made.frame_id
+    assert world.events(str(made.id)) == ["created", "frame_failed"]
+
+
+def test_the_shape_of_the_first_frame_outlives_the_references(world: World) -> None:
+    ada = loras.training(world, REFERENCES)
+    made = begin(ada, KLING, aspect_ratio="9:16")
+    world.settle(str(made.id), {"delivered"})
+    loras.finish(world, ada)
+    again = service.make_with_lora(ACTOR, made.id, tools.current())
+    assert world.row(str(again.frame_id)).input["image_size"] == "portrait_16_9"
+    world.settle(str(again.id), {"delivered"})
 
 
 def test_nothing_is_sent_before_the_frame_is_there(world: World) -> None:

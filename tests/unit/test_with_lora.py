@@ -126,6 +126,12 @@ def test_the_frame_has_the_shape_of_the_result(ratio: str, size: str) -> None:
     assert again.frame_input == made.frame_input
 
 
+def test_references_keep_the_shape_for_the_frame_of_later() -> None:
+    given = {"prompt": "ada", "aspect_ratio": "9:16"}
+    made = with_lora.plan(catalogue.require(KLING), given, IN_TRAINING, references=3)
+    assert (made.way, made.frame_input, made.frame_size) == (Way.REFERENCES, None, "portrait_16_9")
+
+
 def test_every_aspect_ratio_has_its_size() -> None:
     ratios = {
         choice
