@@ -195,7 +195,14 @@ def after_download_error(
 
 # Faults of a first frame that another try may not meet; each says for certain that nothing was made or paid.
 _MAY_PASS = frozenset(
-    {ErrorCategory.NETWORK, ErrorCategory.RATE_LIMIT, ErrorCategory.SERVICE_ERROR, ErrorCategory.TIMEOUT}
+    {
+        ErrorCategory.NETWORK,
+        ErrorCategory.RATE_LIMIT,
+        ErrorCategory.SERVICE_ERROR,
+        ErrorCategory.TIMEOUT,
+        # Its only file are the LoRA's weights, which were out of reach.
+        ErrorCategory.FILE_ERROR,
+    }
 )
 
 

@@ -41,8 +41,8 @@ LINKS_LAST = timedelta(hours=24)
 @dataclass(frozen=True)
 class Plan:
     """How a generation is made with a LoRA. `model` and `input` are what is sent in the end, without what is
-    added when it is sent; `frame_input` is that of the first frame, None where none is made. `frame_size` is the
-    size of the frame that is made, or would be: for references it is kept until the LoRA is completed."""
+    added when it is sent; `frame_input` is that of the first frame, None where none is made. `frame_size` is
+    that of the frame that is made, or would be: for references it is kept until the LoRA is completed."""
 
     way: Way
     model: Model

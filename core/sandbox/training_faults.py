@@ -41,9 +41,11 @@ def _run(
     default: Value = None,
     *,
     places: tuple[Place, ...] = TRAININGS,
+    elsewhere: tuple[Place, ...] = (),
     group: Group = Group.TRAININGS,
 ) -> Fault:
-    return Fault(name, group, title, line, places, places, argument, default, ends=ends)
+    """A fault of a whole run, which strikes at `places` unless somebody names one of `elsewhere`."""
+    return Fault(name, group, title, line, (*places, *elsewhere), places, argument, default, ends=ends)
 
 
 TRAINING_FAULTS: dict[str, Fault] = {
@@ -128,6 +130,7 @@ TRAINING_FAULTS: dict[str, Fault] = {
             "The training fails",
             "It ends with an error of the provider's own: fal says COMPLETED and an error, a pod EXITED.",
             FAILS,
+            elsewhere=(_P.FAL_IMAGE, _P.FAL_FILM),
         ),
         _run(
             "training_slow",

@@ -166,7 +166,7 @@ def test_when_it_is_completed_the_generation_is_offered_again_once(world: World)
 
 def test_the_frames_failure_fails_the_generation_before_anything_else_is_paid(world: World) -> None:
     ada = loras.completed(world)
-    made = begin(ada, KLING, f"{PROMPT} [[fault:validation_image_fails]]")
+    made = begin(ada, KLING, f"{PROMPT} [[fault:training_fails@fal_image]]")
     row = world.settle(str(made.id), {"failed"})
     assert row.failure_code == frames.FRAME_FAILED
     assert row.failure_message is not None
@@ -178,9 +178,18 @@ def test_the_frames_failure_fails_the_generation_before_anything_else_is_paid(wo
     assert world.events(str(made.id)) == ["created", "frame_again", "frame_failed"]
 
 
+def test_a_frame_whose_prompt_is_refused_is_not_made_again(world: World) -> None:
+    ada = loras.completed(world)
+    made = begin(ada, KLING, f"{PROMPT} [[fault:validation_image_fails]]")
+    row = world.settle(str(made.id), {"failed"})
+    assert row.failure_message is not None
+    assert row.failure_message.endswith("Change the prompt, or choose no LoRA.")
+    assert (row.frame_id, world.events(str(made.id))) == (made.frame_id, ["created", "frame_failed"])
+
+
 def test_a_frame_that_failed_for_certain_is_made_once_more(world: World) -> None:
     ada = loras.completed(world)
-    world.sandbox.put("faults", validation_image_fails={"times": 1})
+    world.sandbox.put("faults", training_fails={"at": ["fal_image"], "times": 1})
     made = begin(ada, KLING, aspect_ratio="9:16")
     row = world.settle(str(made.id), {"delivered"})
     world.sandbox.put("faults")

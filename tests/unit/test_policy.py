@@ -386,6 +386,7 @@ def test_a_lease_outlasts_what_a_worker_may_wait_for_under_the_limit() -> None:
     [
         pytest.param({}, False, True, id="its provider failed"),
         pytest.param({"failure_category": "timeout"}, False, True, id="too slow, and stopped there"),
+        pytest.param({"failure_category": "file_error"}, False, True, id="the weights were out of reach"),
         pytest.param({"failure_category": "validation"}, False, False, id="what was asked is refused"),
         pytest.param({"failure_category": "authentication"}, False, False, id="our key is refused"),
         pytest.param({"failure_category": None}, False, False, id="nobody knows why"),
