@@ -39,8 +39,8 @@ def stands_alone(sheet: Sheet, fill_up: FillUp) -> bool:
 
 def show(actor: Actor, sheet: Sheet, fill_up: FillUp, closed: str | None) -> None:
     """What the rule of composition asks of this draft, with its price and one button; nothing while it
-    asks for nothing. `closed` says why this person may not."""
-    if fill_up.missing:
+    asks for nothing, or images are still to come. `closed` says why this person may not."""
+    if fill_up.missing and not fill_up.under_way:
         _offer(sheet, fill_up, closed)
     if fill_up.stuck:
         _in_doubt(sheet.draft_id, fill_up, closed)
