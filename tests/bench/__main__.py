@@ -11,6 +11,7 @@ NAMES = (
     "health",
     "budget",
     "pages",
+    "crowd",
     "start",
     "zip",
     "trainings",

@@ -68,7 +68,7 @@ def counted(rows: int) -> Iterator[None]:
         database.migrate(server.url, local=True)
         database.connect(server.url, timeout_s=600)
         try:
-            _write(server.url, rows)
+            write(server.url, rows)
             now = database.now()
             while fold.run(now):
                 pass
@@ -79,7 +79,7 @@ def counted(rows: int) -> Iterator[None]:
             database.close()
 
 
-def _write(url: str, rows: int) -> None:
+def write(url: str, rows: int) -> None:
     """The lines, with triggers asleep and indexes made last; then what the migration does with old ones."""
     now = datetime.now().astimezone()
     with psycopg.connect(url, autocommit=True) as connection:

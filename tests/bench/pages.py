@@ -1,35 +1,33 @@
-"""`pages`: how long a person waits for Delivery health, and for a page clicked in the navigation.
+"""`pages`: how long a person waits for each page, opened by its address and clicked in the navigation.
 
-A durable Postgres with sixty days of generations, the product under uvicorn as shipped, Chromium. The
-baseline is the same product drawing the same widgets from constants, in a process of its own, opened in
-turn. Cold is a process that has shown no page and a browser that has loaded nothing; warm is a page opened
-again.
+A durable Postgres with everything in it, the product under uvicorn as shipped, Chromium. The baseline is the
+same product drawing the same widgets from constants, in a process of its own, opened in turn; and the product
+on an empty database. Cold is a process that has shown no page and a browser that has loaded nothing; warm is
+a page opened again.
 """
 
 import argparse
 import statistics
 import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 
+import psycopg
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from core import database
-from core.work import runs
-from pages.navigation import PAGES
-from tests.bench import history
+from pages.navigation import PAGES, PageEntry
+from tests.bench import history, whole
 from tests.bench.browser import CHROMIUM, OPENS_WITHIN_MS
 from tests.bench.figures import Figure, line
 from tests.bench.rig import Rig, free_port, rig
 
-PAGE = "delivery_health"
-PRODUCT, CONSTANT = "app:app", "tests.bench.constant:app"
-COLD, WARM, ROUNDS = 5, 21, 6
+# The page that is opened cold: the one with most to read.
+COLD_PAGE = "delivery_health"
+PRODUCT, CONSTANT, EMPTY = "the product", "constants", "an empty database"
+COLD, ROUNDS = 5, 6
 RATIO, CLICK_S = 1.2, 0.6
-ALIVE_FOR = timedelta(days=1)
 
 # The page of that title is drawn to its end: the script has ended and nothing of the page before is left.
 _DRAWN = """title => {
@@ -38,125 +36,161 @@ _DRAWN = """title => {
     return app?.dataset.testScriptState === 'notRunning' && head?.textContent === title
         && !document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]');
 }"""
-_USAGE = """
-INSERT INTO storage_usage (taken_at, bucket, purpose, files, bytes)
-SELECT now() - day * interval '1 day', bucket, purpose, 1000 * (60 - day), 300000000::bigint * (60 - day)
-FROM generate_series(0, 59) AS made(day),
-     (VALUES ('generations', 'results'), ('lora-models', 'weights'), ('lora-training-images', 'images'))
-         AS kept(bucket, purpose)
-"""
 
 
 @dataclass
 class Waits:
-    """Seconds until a page was drawn."""
+    """Seconds until a page was drawn, by the page's title."""
 
     cold: list[float] = field(default_factory=list)
-    warm: list[float] = field(default_factory=list)
+    warm: dict[str, list[float]] = field(default_factory=dict)
+    clicked: dict[str, list[float]] = field(default_factory=dict)
 
 
-def _opened(page: Page, url: str, title: str) -> float:
+def _cold_page() -> PageEntry:
+    return next(entry for entry in PAGES if entry.url_path == COLD_PAGE)
+
+
+def _opened(page: Page, base: str, entry: PageEntry) -> float:
     begun = time.perf_counter()
-    page.goto(url, timeout=OPENS_WITHIN_MS, wait_until="commit")
-    page.wait_for_function(_DRAWN, arg=title, timeout=OPENS_WITHIN_MS)
+    page.goto(f"{base}/{entry.url_path}", timeout=OPENS_WITHIN_MS, wait_until="commit")
+    page.wait_for_function(_DRAWN, arg=entry.title, timeout=OPENS_WITHIN_MS)
     return time.perf_counter() - begun
 
 
-def _clicked(page: Page, title: str) -> float:
+def _clicked(page: Page, entry: PageEntry) -> float:
     begun = time.perf_counter()
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True).click()
-    page.wait_for_function(_DRAWN, arg=title, timeout=OPENS_WITHIN_MS)
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=entry.title).first.click()
+    page.wait_for_function(_DRAWN, arg=entry.title, timeout=OPENS_WITHIN_MS)
     return time.perf_counter() - begun
 
 
 @contextmanager
-def _served(of: Rig, application: str) -> Iterator[str]:
-    """The base address of that application in a process of its own."""
+def _served(of: Rig, what: str, empty_url: str) -> Iterator[str]:
+    """The base address of the product, of its constants, or of it on the empty database."""
     port = free_port()
-    environment = of.environment | {"PUBLIC_BASE_URL": f"http://127.0.0.1:{port}"}
+    environment = of.environment | {
+        "PUBLIC_BASE_URL": f"http://127.0.0.1:{port}",
+        "STUDIO_OPS_CONSTANTS": str(of.folder / "constants"),
+    }
+    if what == EMPTY:
+        environment["DATABASE_URL"] = empty_url
+    application = "tests.bench.constant:app" if what == CONSTANT else "app:app"
     with Rig(of.folder, of.database_url, of.sandbox_url, port, environment).web(application):
         yield environment["PUBLIC_BASE_URL"]
 
 
-def _title() -> str:
-    return next(entry.title for entry in PAGES if entry.url_path == PAGE)
+def _cold(of: Rig, browser: Browser, empty_url: str, waits: Mapping[str, Waits]) -> None:
+    """The busiest page, opened in a new process by a new browser, in turn with its constants."""
+    for what in (CONSTANT, *(PRODUCT, CONSTANT) * COLD):
+        with _served(of, what, empty_url) as base, browser.new_context() as context:
+            waits[what].cold.append(_opened(context.new_page(), base, _cold_page()))
+    # The first of the constants has read them.
+    waits[CONSTANT].cold.pop(0)
 
 
-def _waits(of: Rig, browser: Browser) -> dict[str, Waits]:
-    """Cold and warm openings of the page in both applications, in turn."""
-    waits = {PRODUCT: Waits(), CONSTANT: Waits()}
-    for last in (False,) * (COLD - 1) + (True,):
-        with ExitStack() as running:
-            opened = []
-            for application, kept in waits.items():
-                address = f"{running.enter_context(_served(of, application))}/{PAGE}"
-                page = running.enter_context(browser.new_context()).new_page()
-                kept.cold.append(_opened(page, address, _title()))
-                # One page at a time: what the other refreshes must not be measured along.
-                page.goto("about:blank")
-                opened.append((kept, page, address))
-            for _ in range(WARM if last else 0):
-                for kept, page, address in opened:
-                    kept.warm.append(_opened(page, address, _title()))
-                    page.goto("about:blank")
-    return waits
+def _warm(of: Rig, browser: Browser, empty_url: str, waits: Mapping[str, Waits], looks: int) -> None:
+    """Every page opened again and again in all three, in turn; one at a time, so that no other refreshes."""
+    with ExitStack() as running:
+        shown = {what: running.enter_context(_served(of, what, empty_url)) for what in waits}
+        pages = {what: running.enter_context(browser.new_context()).new_page() for what in waits}
+        for entry in PAGES:
+            # The first two aren't counted: the process reads its code, the constants are read and kept.
+            for n in range(looks + 2):
+                for what, base in shown.items():
+                    took = _opened(pages[what], base, entry)
+                    pages[what].goto("about:blank")
+                    if n > 1:
+                        waits[what].warm.setdefault(entry.title, []).append(took)
 
 
-def _clicks(of: Rig, browser: Browser) -> dict[str, list[float]]:
-    """Clicks from page to page, by the page that was clicked; each page was shown once before."""
-    clicks: dict[str, list[float]] = {entry.title: [] for entry in PAGES}
-    with _served(of, PRODUCT) as address, browser.new_context() as context:
-        page = context.new_page()
-        _opened(page, address, PAGES[0].title)
-        for title in clicks:
-            _clicked(page, title)
-        for _ in range(ROUNDS):
-            for title, found in clicks.items():
-                found.append(_clicked(page, title))
-    return clicks
+def _clicks(of: Rig, browser: Browser, empty_url: str, waits: Mapping[str, Waits]) -> None:
+    """Clicks from page to page, in turn; in the first round no page was shown before, so it isn't counted."""
+    with ExitStack() as running:
+        shown = {what: running.enter_context(_served(of, what, empty_url)) for what in (PRODUCT, EMPTY)}
+        for n in range(ROUNDS + 1):
+            for what, base in shown.items():
+                with browser.new_context() as context:
+                    page = context.new_page()
+                    _opened(page, base, PAGES[0])
+                    for entry in (*PAGES[1:], PAGES[0]):
+                        took = _clicked(page, entry)
+                        if n:
+                            waits[what].clicked.setdefault(entry.title, []).append(took)
 
 
-def _figures(rows: int, waits: dict[str, Waits], clicks: dict[str, list[float]]) -> Iterator[Figure]:
-    for name in ("cold", "warm"):
-        product, constant = (statistics.median(getattr(waits[one], name)) for one in (PRODUCT, CONSTANT))
+def _median(found: Sequence[float]) -> float:
+    return statistics.median(found)
+
+
+def _opening(
+    rows: str, title: str, how: str, product: float, against: Mapping[str, float]
+) -> Iterator[Figure]:
+    for what, baseline in against.items():
         yield Figure(
-            input=f"{rows} generations: Delivery health opened in Chromium, {name},"
-            f" median of {len(getattr(waits[PRODUCT], name))}",
+            input=f"{rows}: {title} opened in Chromium, {how}",
             figure=product,
             unit="s",
             wanted=f"at most {RATIO:g} times the baseline",
-            holds=product <= RATIO * constant,
-            baseline=constant,
-            baseline_is="the same widgets drawn from constants",
+            holds=product <= RATIO * baseline,
+            baseline=baseline,
+            baseline_is="the same widgets drawn from constants"
+            if what == CONSTANT
+            else f"the same on {what}",
         )
-    every = [one for found in clicks.values() for one in found]
-    each = ", ".join(f"{title} {statistics.median(found):.2f}" for title, found in clicks.items())
-    yield Figure(
-        input=f"{rows} generations: a click in the navigation until the page is drawn, median of"
-        f" {len(every)}; by page: {each}",
-        figure=statistics.median(every),
-        unit="s",
-        wanted=f"under {CLICK_S:g} s",
-        holds=statistics.median(every) < CLICK_S,
-    )
+
+
+def _figures(rows: str, waits: Mapping[str, Waits]) -> Iterator[Figure]:
+    cold = {what: _median(waits[what].cold) for what in (PRODUCT, CONSTANT)}
+    how = f"cold, median of {COLD}"
+    yield from _opening(rows, _cold_page().title, how, cold[PRODUCT], {CONSTANT: cold[CONSTANT]})
+    for title, found in waits[PRODUCT].warm.items():
+        against = {what: _median(waits[what].warm[title]) for what in (CONSTANT, EMPTY)}
+        yield from _opening(rows, title, f"warm, median of {len(found)}", _median(found), against)
+    for title, found in waits[PRODUCT].clicked.items():
+        empty = _median(waits[EMPTY].clicked[title])
+        yield Figure(
+            input=f"{rows}: a click on {title} in the navigation until it is drawn, median of {len(found)}",
+            figure=_median(found),
+            unit="s",
+            wanted=f"under {CLICK_S:g} s, and at most {RATIO:g} times the baseline",
+            holds=_median(found) < CLICK_S and _median(found) <= RATIO * empty,
+            baseline=empty,
+            baseline_is=f"the same on {EMPTY}",
+        )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the figures as JSON lines; 1 if one is missed. `--rows` is how many generations there are."""
+    """Print the figures as JSON lines; 1 if one is missed. `--rows` is how many generations there are,
+    `--looks` how often each page is opened warm."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench pages")
     parser.add_argument("--rows", type=int, default=1_000_000)
-    rows = parser.parse_args(argv).rows
+    parser.add_argument("--looks", type=int, default=7)
+    given = parser.parse_args(argv)
+    rows = given.rows
+    sizes = whole.Sizes(generations=rows, loras=rows // 10, lines=rows)
+    waits = {what: Waits() for what in (PRODUCT, CONSTANT, EMPTY)}
     with rig() as everything, sync_playwright() as playwright:
-        with history.connected(everything.database_url):
-            history.write(everything.database_url, rows, database.now())
-            for role in ("clock", "worker"):
-                runs.beat(uuid.uuid4(), role, database.now() + ALIVE_FOR)
-        everything.sql(_USAGE)
+        whole.fill(everything.database_url, sizes)
+        empty_url = _empty(everything.database_url)
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
-        waits, clicks = _waits(everything, browser), _clicks(everything, browser)
+        _cold(everything, browser, empty_url, waits)
+        _warm(everything, browser, empty_url, waits, given.looks)
+        _clicks(everything, browser, empty_url, waits)
         browser.close()
     missed = 0
-    for figure in _figures(rows, waits, clicks):
+    for figure in _figures(str(sizes), waits):
         print(line("pages", figure), flush=True)
         missed += not figure.holds
     return int(missed > 0)
+
+
+def _empty(url: str) -> str:
+    """A second database of the same server with the schema, a clock and a worker, and nothing else."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE empty")
+    empty_url = f"{url.rsplit('/', 1)[0]}/empty"
+    database.migrate(empty_url, local=True)
+    with history.connected(empty_url):
+        whole.alive()
+    return empty_url
