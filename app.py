@@ -4,7 +4,9 @@
 local stack beside itself.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from starlette.middleware import Middleware
@@ -13,10 +15,14 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Route
 from streamlit import config
 
+from core import settings
+from core.errors import SettingsError
 from core.local.address import WebAddress
 from core.local.lifespan import DEFAULT_PORT, WhileStarting, lifespan
 from core.web.routes import MIDDLEWARE, ROUTES
+from core.web.sign_in import CALLBACK, SignInDoor
 from core.web.streamlit_paths import KnownBase
+from pages.components.activity import Listening
 
 # Streamlit tries so many ports after the default one when nobody chose a port.
 PORTS_TRIED = 100
@@ -40,9 +46,41 @@ def first_page(request: Request) -> RedirectResponse:
     return RedirectResponse(f"/?{request.url.query}" if request.url.query else "/")
 
 
+def sign_in_provider() -> Mapping[str, Any] | None:
+    """What Streamlit's sign-in takes for its secrets, from our settings; None where nobody signs in.
+
+    A wrong setting is said by the start itself, in one sentence.
+    """
+    try:
+        current = settings.current()
+    except SettingsError:
+        return None
+    if not current.signs_in:
+        return None
+    secret = current.require("SESSION_SECRET")
+    # Signs the state of a login under way, so that another web process may finish it.
+    config.set_option("server.cookieSecret", secret)
+    return {
+        "auth": {
+            "redirect_uri": f"{current.public_base_url.rstrip('/')}{CALLBACK}",
+            "cookie_secret": secret,
+            "client_id": current.oidc_client_id,
+            "client_secret": current.require("OIDC_CLIENT_SECRET"),
+            "server_metadata_url": current.oidc_metadata_url,
+        }
+    }
+
+
 app = st.App(
     Path(__file__).parent / "pages" / "navigation.py",
     routes=[*ROUTES, Route("/overview", first_page)],
-    middleware=[*MIDDLEWARE, Middleware(WhileStarting), Middleware(KnownBase)],
+    middleware=[
+        *MIDDLEWARE,
+        Middleware(SignInDoor),
+        Middleware(Listening),
+        Middleware(WhileStarting),
+        Middleware(KnownBase),
+    ],
     lifespan=lifespan(streamlit_address),
+    secrets=sign_in_provider(),
 )

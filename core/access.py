@@ -1,9 +1,10 @@
 """Who acts, and what they may do: one table, asked by every service before it acts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
+from core import standing
 from core.errors import NotAllowed, NotSignedIn
 from core.settings import LOOPBACK, Settings
 
@@ -39,6 +40,8 @@ class Action(StrEnum):
     STEER_JOBS = "run or pause a scheduled job"
     CHECK_CONFIGURATION = "see and check the configuration"
     MEND_STORAGE = "change a bucket's settings"
+    READ_AUDIT = "read the audit log"
+    MANAGE_STAFF = "let people in, change their roles or end their sign-ins"
 
 
 _EVERYONE = frozenset(Role)
@@ -64,6 +67,8 @@ PERMISSIONS: dict[Action, frozenset[Role]] = {
     Action.STEER_JOBS: frozenset({Role.OPERATIONS, Role.ADMIN}),
     Action.CHECK_CONFIGURATION: frozenset({Role.OPERATIONS, Role.ADMIN}),
     Action.MEND_STORAGE: frozenset({Role.OPERATIONS, Role.ADMIN}),
+    Action.READ_AUDIT: frozenset({Role.OPERATIONS, Role.ADMIN}),
+    Action.MANAGE_STAFF: frozenset({Role.ADMIN}),
 }
 # What customers may do in their own name, by their own token; they have no roles.
 CUSTOMERS_MAY = frozenset({Action.BROWSE_LORAS, Action.LAUNCH_TRAINING})
@@ -73,7 +78,9 @@ CUSTOMERS_MAY = frozenset({Action.BROWSE_LORAS, Action.LAUNCH_TRAINING})
 class Actor:
     """Somebody or something that acts: a person, an API key, a job, or a customer by their own token.
 
-    `source` is where the act came from: page, api, command or job. `email` is a person's verified address.
+    `source` is where the act came from: page, api, command or job, and `address` from which machine.
+    `email` is a person's verified address, and `session` the key of their sign-in, by which `check` asks
+    what they may do at that moment; `roles` are those of the moment when the actor was made.
     """
 
     kind: Literal["person", "key", "job", "customer"]
@@ -82,6 +89,8 @@ class Actor:
     roles: frozenset[Role]
     source: Literal["page", "api", "command", "job"]
     email: str | None = None
+    session: str | None = None
+    address: str | None = None
 
     def may(self, action: Action) -> bool:
         """Whether one of the actor's roles allows `action`, or every customer may do it."""
@@ -91,9 +100,14 @@ class Actor:
 
 
 def check(actor: Actor | None, action: Action) -> Actor:
-    """`actor`, when allowed to do `action`; otherwise NotSignedIn or NotAllowed with a sentence."""
+    """`actor` with the roles of today, when allowed to do `action`.
+
+    Otherwise NotSignedIn, also for a sign-in that has ended meanwhile, or NotAllowed, with a sentence.
+    """
     if actor is None:
         raise NotSignedIn(f"Sign in to {action}.")
+    if actor.session is not None:
+        actor = replace(actor, roles=frozenset(map(Role, standing.of(actor.session).roles)))
     if not actor.may(action):
         wanted = ", ".join(sorted(role.value for role in PERMISSIONS[action]))
         raise NotAllowed(f"{actor.name} may not {action}. Ask an admin for one of: {wanted}.")
@@ -112,9 +126,17 @@ def job(name: str) -> Actor:
     return Actor("job", name, name, frozenset({Role.OPERATIONS}), "job")
 
 
-def api_key(name: str) -> Actor:
+def signed_in(key: str) -> Actor:
+    """The person behind the sign-in of this key. NotSignedIn says why it does not count."""
+    found = standing.of(key)
+    name = found.name or found.email
+    roles = frozenset(map(Role, found.roles))
+    return Actor("person", found.email, name, roles, "page", found.email, key, found.address)
+
+
+def api_key(name: str, role: Role = Role.OPERATIONS) -> Actor:
     """The actor behind an API key."""
-    return Actor("key", name, name, frozenset({Role.OPERATIONS}), "api")
+    return Actor("key", name, name, frozenset({role}), "api")
 
 
 def command_line(user: str) -> Actor:

@@ -37,6 +37,7 @@ def record(
         reason=reason,
         request_id=log.request_id(),
         source=actor.source,
+        address=actor.address,
     )
 
 

@@ -11,8 +11,10 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from core.door import LOOPBACK as LOOPBACK
+from core.door import Door
 from core.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,18 +54,12 @@ SERVICE_KEYS = ("fal_key", "replicate_api_token", "runpod_api_key", "huggingface
 LOCAL_OWNER = "studio-ops"
 SERVICE_OWNERS = ("replicate_owner", "huggingface_username")
 
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
-
-class Settings(BaseModel):
+class Settings(Door):
     """The product's settings; `.env.example` says what each one is for."""
 
-    model_config = ConfigDict(frozen=True)
-
     database_url: SecretStr | None = None
-    public_base_url: str = "http://127.0.0.1:8501"
     data_dir: Path = Field(default=Path(".data"), validation_alias="STUDIO_OPS_DATA_DIR")
-    ops_api_key: SecretStr = SecretStr("")
     supabase_jwt_secret: SecretStr | None = None
     supabase_jwks_url: str = ""
     storage_backend: Literal["local", "supabase", "r2"] = "local"
@@ -111,11 +107,6 @@ class Settings(BaseModel):
     def profile(self) -> Literal["local", "configured"]:
         """`local` is the one-command stack on this machine; everything else is `configured`."""
         return "local" if self.local_stack or self.database_url is None else "configured"
-
-    @property
-    def api_keys(self) -> tuple[str, ...]:
-        """The accepted API keys; several at once allow rotation."""
-        return tuple(key for part in self.ops_api_key.get_secret_value().split(",") if (key := part.strip()))
 
     @property
     def alert_addresses(self) -> tuple[str, ...]:
@@ -252,11 +243,6 @@ class Settings(BaseModel):
         if self.local_stack and parts.hostname not in LOOPBACK:
             raise ValueError(f"{name} must point at this machine in the local profile; unset it")
 
-    def has(self, name: str) -> bool:
-        """Whether the setting `name` has a value."""
-        value = getattr(self, name.lower())
-        return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
-
     @model_validator(mode="after")
     def _local_stays_local(self) -> Self:
         if not self.local_stack:
@@ -284,17 +270,6 @@ class Settings(BaseModel):
             if not safe or not parts.hostname or parts.username or parts.query:
                 raise ValueError(f"{name.upper()} must be a URL such as {usual}; keys travel there")
         return self
-
-    def require(self, name: str) -> str:
-        """The value of the setting `name`, or SettingsError that says how to set it."""
-        value = getattr(self, name.lower())
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        if not value:
-            raise SettingsError(
-                f"{name} is not set. Set it in the environment or in .env (see .env.example)."
-            )
-        return str(value)
 
 
 def _is_on_this_machine(url: str) -> bool:

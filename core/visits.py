@@ -43,11 +43,12 @@ def begun(at: datetime) -> datetime:
     return hour
 
 
-def met_an_error(hour: datetime) -> None:
-    """Count that a session of this hour has met its first error."""
+def met_an_error(hour: datetime, *, write: bool = True) -> None:
+    """Count that a session of this hour has met its first error; written with the next one where not now."""
     with _guard:
         _failed[hour] += 1
-    _write()
+    if write:
+        _write()
 
 
 def _write() -> None:

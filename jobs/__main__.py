@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 
 from core import access, database, log, settings
+from core.access import Action
 from core.deliveries import tools
 from core.deliveries.models import ACTIVE
 from core.diagnosis import remedies, report
@@ -107,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _sync(options: argparse.Namespace) -> int:
-    actor = access.command_line(getpass.getuser())
+    actor = access.check(access.command_line(getpass.getuser()), Action.SYNC_GENERATION)
     with_tools = tools.current()
     generation, picked = report.named(options.task_id, actor)
     before = report.look(actor, generation.id, with_tools, picked=picked)

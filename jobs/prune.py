@@ -1,4 +1,4 @@
-"""Keeps the tables small that grow by themselves: timelines, callbacks, drafts, alerts, the machinery's."""
+"""Keeps the tables small that grow by themselves: timelines, callbacks, drafts, sign-ins and more."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +8,7 @@ from core.deliveries import retention
 from core.machinery import service as machinery
 from core.notifications import service as notifications
 from core.plans import running as plans
+from core.staff import service as staff
 from core.trainings import retention as trainings
 from core.trainings import tools
 from core.work import allowances, runs
@@ -32,4 +33,5 @@ def run() -> int:
         + notifications.prune(now)
         + plans.prune(ago(of.keep_alerts_days), ago(1))
         + allowances.prune(now)
+        + staff.prune(now)
     )

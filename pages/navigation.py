@@ -7,10 +7,9 @@ from html import escape
 import streamlit as st
 
 from core import settings
-from core.access import Actor, Role
+from core.access import PERMISSIONS, Action, Actor, Role
 from core.local import stack
-from pages.components import banner, errors, look, memory, visits
-from pages.components.actor import current_actor
+from pages.components import banner, errors, look, memory, sign_in, visits
 
 EVERYONE = frozenset(Role)
 STAFF = EVERYONE - {Role.VIEWER}
@@ -153,6 +152,24 @@ PAGES: tuple[PageEntry, ...] = (
         roles=frozenset({Role.OPERATIONS, Role.ADMIN}),
     ),
     PageEntry(
+        section="Run",
+        title="Audit log",
+        icon="history_edu",
+        url_path="audit_log",
+        file="audit_log.py",
+        question="Who did that?",
+        roles=PERMISSIONS[Action.READ_AUDIT],
+    ),
+    PageEntry(
+        section="Run",
+        title="People",
+        icon="group",
+        url_path="people",
+        file="people.py",
+        question="Who may do what?",
+        roles=EVERYONE,
+    ),
+    PageEntry(
         section="Practise",
         title="Rehearsal",
         icon="theater_comedy",
@@ -183,7 +200,7 @@ def _navigation(entries: Sequence[PageEntry], *, shown: bool) -> st.Page:
             help=entry.question,
         )
         grouped.setdefault(entry.section, []).append(page)
-    return st.navigation(grouped, position="sidebar" if shown else "hidden")
+    return st.navigation(grouped, position="sidebar" if shown else "hidden", expanded=True)
 
 
 def _starting(status: stack.StackStatus) -> None:
@@ -201,14 +218,6 @@ def _look_again() -> None:
         st.rerun()
 
 
-def _closed() -> None:
-    st.html(
-        look.notice_html(
-            "waiting", "lock", "Sign-in is not available yet in this version, so the pages stay closed."
-        )
-    )
-
-
 def main() -> None:
     """Draw the page that the address names, inside its frame."""
     st.set_page_config(page_title="Studio Ops", page_icon=look.FAVICON, layout="wide")
@@ -216,16 +225,19 @@ def main() -> None:
     st.logo(look.LOGO, size="large", icon_image=look.MARK)
     with errors.guarded("navigation"):
         starting = stack.progress() is not None
-        actor = None if starting else current_actor()
+        actor, refusal = (None, "") if starting else sign_in.enter()
         page = _navigation(pages_of(actor) if actor else PAGES, shown=actor is not None)
         st.set_page_config(page_title=f"{page.title} · Studio Ops")
         with st.container(key="so-page"):
             if starting:
                 _starting(stack.status())
             elif actor is None:
-                _closed()
+                sign_in.closed(refusal)
             else:
                 visits.begin()
+                sign_in.in_sidebar(actor)
+                if actor.session is not None:
+                    sign_in.watch()
                 banner.show()
                 page.run()
                 memory.settle(page.url_path)

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
@@ -21,6 +22,14 @@ from core.deliveries import tools
 from core.local import postgres
 
 _serial = itertools.count(1)
+# With rich about, an error that is logged would be drawn with every local of every frame: half a second each.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 # For longer, other ways each time, within 25 minutes on two free cores:
 # `pytest -n 0 --hypothesis-profile=campaign tests/journeys/test_any_order.py`

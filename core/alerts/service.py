@@ -140,9 +140,10 @@ def watch_machinery(observer_since: datetime, now: datetime) -> int:
 
 def watch_jobs(now: datetime) -> int:
     """The same for scheduled jobs; called with each heartbeat, for a job that fails may be this one's."""
+    looked_at = looking()
     causes = policy.of_jobs(machinery.all_facts(now), now)
     with database.statement() as connection:
-        return record(connection, policy.OF_JOBS, causes, now)
+        return record(connection, policy.OF_JOBS, causes, now, looked_at)
 
 
 def prune(resolved_before: datetime) -> int:

@@ -38,6 +38,17 @@ def of_model(model: str, now: datetime) -> Rate | None:
     return Rate(row["unit_usd"], to_price(row).version) if row else None
 
 
+def of_unit(provider: str, service: str, now: datetime) -> Rate | None:
+    """What a unit of this service costs by the table of prices; None where nothing like it is in there."""
+    with database.statement() as connection:
+        try:
+            price = prices.current(connection, provider, service, now)
+        except NotFound as error:
+            _log.error("budget.no_unit_price", error=error.message)
+            return None
+    return Rate(price.unit_usd, price.version)
+
+
 def forget() -> None:
     """Read the rates anew; for tests, which change databases."""
     _kept.cache_clear()

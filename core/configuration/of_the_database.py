@@ -20,8 +20,9 @@ _SQL = queries.load("doctor")
 _WITH_TRIGRAMS = {"lora_library_parts", "lora_library_alike"}
 _MADE = {
     "index": re.compile(r"CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY )?IF NOT EXISTS (\w+)\s+ON public\."),
-    "table": re.compile(r"CREATE TABLE IF NOT EXISTS public\.(\w+)"),
+    "table": re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(?:public\.)?(\w+)\s*\("),
 }
+_DROPPED = re.compile(r"DROP (?:INDEX|TABLE) IF EXISTS public\.(\w+);")
 
 
 def database_itself(_: Settings, __: datetime) -> Iterator[Verdict]:
@@ -130,8 +131,11 @@ def schema(_: Settings, __: datetime) -> Iterator[Verdict]:
 
 def made(kind: str) -> list[str]:
     """The tables or indexes that the migrations make on every database, by name."""
-    texts = (path.read_text() for path in sorted(database.MIGRATIONS.glob("*.sql")))
-    return sorted({name for text in texts for name in _MADE[kind].findall(text)} - _WITH_TRIGRAMS)
+    found = set[str]()
+    for path in sorted(database.MIGRATIONS.glob("*.sql")):
+        text = path.read_text()
+        found = (found | set(_MADE[kind].findall(text))) - set(_DROPPED.findall(text))
+    return sorted(found - _WITH_TRIGRAMS)
 
 
 def _listed(name: str, found: list[str], well: str, told: str) -> Verdict:

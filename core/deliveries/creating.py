@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core import database
 from core.access import Actor
-from core.deliveries import frames, with_lora
+from core.deliveries import costs, frames, with_lora
 from core.deliveries import repository as rows
 from core.deliveries.models import Generation
 from core.deliveries.tools import Tools
@@ -56,28 +56,25 @@ def again(generation: Generation, request_key: str) -> NewGeneration:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is made of a wish: the model and the input that are sent in the end, and the LoRA's part in it."""
+    """What is made of a wish: the model and the input that are sent in the end, what all of it will cost, and
+    the LoRA's part in it."""
 
     model: Model
     input: Mapping[str, Any]
+    total_usd: Decimal
     lora: Lora | None = None
     way: Way | None = None
     frame_input: Mapping[str, Any] | None = None
     frame_id: UUID | None = None
     frame_size: str | None = None
 
-    @property
-    def total_usd(self) -> Decimal:
-        """What it will cost, its first frame included."""
-        frame = with_lora.frame_usd(self.frame_input) if self.frame_input is not None else Decimal(0)
-        return self.model.price(self.input) + frame
-
 
 def recipe_of(actor: Actor, wanted: NewGeneration) -> Recipe:
     """The wish, checked. Raises InvalidInput, NotFound or Conflict."""
     model = catalogue.require(wanted.model)
     if wanted.lora_id is None:
-        return Recipe(model, model_inputs.validate(model, wanted.input))
+        checked = model_inputs.validate(model, wanted.input)
+        return Recipe(model, checked, model.usd(checked, costs.prices_for(model)))
     lora = library.get(actor, wanted.lora_id)
     with database.statement() as connection:
         references = len(with_lora.references_of(connection, lora.id))
@@ -86,6 +83,9 @@ def recipe_of(actor: Actor, wanted: NewGeneration) -> Recipe:
     return Recipe(
         plan.model,
         plan.input,
+        with_lora.quote(
+            plan, costs.prices_for(plan.model, catalogue.require(with_lora.FRAME_MODEL))
+        ).total_usd,
         lora,
         plan.way,
         plan.frame_input,

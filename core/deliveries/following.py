@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping
 from core import database, log
 from core.budget import rates
 from core.deliveries import frames, moving, policy, sending
-from core.deliveries.costs import USUAL_RATE, cost_json, wants_price
+from core.deliveries.costs import USUAL_RATE, cost_json, own_rate
 from core.deliveries.models import ACTIVE, DeliveryState, Event, EventKind, Generation
 from core.deliveries.repository import SQL, events_json, find, find_by_task, to_generation
 from core.deliveries.service import enqueue_delivery
@@ -270,7 +270,7 @@ def _apply(
                 category=category,
                 code=decision.code,
                 message=decision.message,
-                costs=cost_json(generation, record) if record.charged else None,
+                costs=_charged(generation, record, now) if record.charged else None,
             )
         case policy.Attention():
             event = Event(EventKind.NEEDS_ATTENTION, words=decision.reason, detail=says)
@@ -281,6 +281,11 @@ def _apply(
     return None
 
 
+def _charged(generation: Generation, record: TaskRecord, now: datetime) -> str:
+    """The cost line of what failed and is paid for all the same."""
+    return cost_json(generation, record, own=own_rate(generation, record, now))
+
+
 def _ready(
     generation: Generation, record: TaskRecord, decision: policy.Deliver, duration_ms: int, now: datetime
 ) -> Generation | None:
@@ -288,7 +293,7 @@ def _ready(
     urls = policy.urls_in_order(decision.urls)
     detail = {"files": len(urls), "credits": record.credits_consumed}
     rate = rates.of_kie(now, USUAL_RATE)
-    own = rates.of_model(generation.model or "", now) if wants_price(generation, record) else None
+    own = own_rate(generation, record, now)
     with database.statement() as connection:
         row = SQL["ready"].first(
             connection,

@@ -9,16 +9,17 @@ from uuid import UUID
 
 from core import access, database
 from core.access import Action, Actor
-from core.deliveries import health, policy, with_lora
+from core.deliveries import costs, health, policy, with_lora
 from core.deliveries.cells import counts_of
 from core.deliveries.models import ACTIVE, DeliveryState, EventKind, Generation, StoredFile
 from core.deliveries.repository import SQL, find, to_generation
 from core.deliveries.windows import Filter
-from core.deliveries.with_lora import Plan
+from core.deliveries.with_lora import Quote
 from core.errors import Conflict, NotFound
 from core.loras import views as loras
 from core.loras.models import Lora
 from core.providers import catalogue
+from core.providers.model_inputs import Model
 
 MAX_PAGE = 100
 # So many deliveries of a model make its own median worth more than its table's figure.
@@ -216,13 +217,20 @@ def to_make_with_lora(actor: Actor | None, now: datetime, limit: int = 5) -> Seq
         ]
 
 
-def quote(actor: Actor | None, model: str, model_input: Mapping[str, Any], lora: Lora) -> Plan:
+def price(actor: Actor | None, model: Model, values: Mapping[str, Any]) -> Decimal:
+    """What an input without a LoRA of the library is expected to cost, in USD."""
+    access.check(actor, Action.VIEW)
+    return model.usd(values, costs.prices_for(model))
+
+
+def quote(actor: Actor | None, model: str, model_input: Mapping[str, Any], lora: Lora) -> Quote:
     """What an input would become with a LoRA, and what its parts cost. Raises InvalidInput or Conflict."""
     actor = access.check(actor, Action.VIEW)
     with database.statement() as connection:
         references = len(with_lora.references_of(connection, lora.id))
     own = loras.owns(actor, lora)
-    return with_lora.plan(catalogue.require(model), model_input, lora, references, by_creator=own)
+    plan = with_lora.plan(catalogue.require(model), model_input, lora, references, by_creator=own)
+    return with_lora.quote(plan, costs.unit_prices(database.now()))
 
 
 def asked_input(generation: Generation) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from core import database
+from core.deliveries import costs
 from core.deliveries.models import Generation
 from core.deliveries.repository import SQL
 from core.deliveries.tools import Tools
@@ -50,22 +51,25 @@ class Plan:
     frame_input: Mapping[str, Any] | None = None
     frame_size: str | None = None
 
-    @property
-    def model_usd(self) -> Decimal:
-        return self.model.price(self.input)
 
-    @property
-    def frame_usd(self) -> Decimal:
-        return Decimal(0) if self.frame_input is None else frame_usd(self.frame_input)
+@dataclass(frozen=True)
+class Quote:
+    """What a plan is expected to cost, each part for itself."""
+
+    plan: Plan
+    model_usd: Decimal
+    frame_usd: Decimal
 
     @property
     def total_usd(self) -> Decimal:
         return self.model_usd + self.frame_usd
 
 
-def frame_usd(frame_input: Mapping[str, Any]) -> Decimal:
-    """What a first frame costs."""
-    return catalogue.require(FRAME_MODEL).price(frame_input)
+def quote(of: Plan, unit_prices: Mapping[str, Decimal]) -> Quote:
+    """What a plan costs; `unit_prices` as in `Model.usd`."""
+    frame = catalogue.require(FRAME_MODEL)
+    frame_usd = frame.usd(of.frame_input, unit_prices) if of.frame_input is not None else Decimal(0)
+    return Quote(of, of.model.usd(of.input, unit_prices), frame_usd)
 
 
 def way_of(model: Model, lora: Lora, *, by_creator: bool = False) -> Way:
@@ -182,8 +186,11 @@ def again_usd(generation: Generation) -> Decimal | None:
     model = catalogue.find(generation.model or "")
     if model is None or not generation.input:
         return None
-    frame = catalogue.require(FRAME_MODEL).price({"image_size": generation.frame_size or USUAL_SIZE})
-    return model.price(generation.input) + (frame if generation.frame_id else Decimal(0))
+    framed = generation.frame_id is not None
+    unit_prices = costs.unit_prices(database.now()) if framed or model.unit else {}
+    size = {"image_size": generation.frame_size or USUAL_SIZE}
+    frame = catalogue.require(FRAME_MODEL).usd(size, unit_prices) if framed else Decimal(0)
+    return model.usd(generation.input, unit_prices) + frame
 
 
 def references_of(connection: Connection, lora_id: Any) -> list[str]:

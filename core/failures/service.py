@@ -14,6 +14,13 @@ from core.failures.repository import SQL, find, to_group
 COURSE_DAYS = 14
 # So many groups are looked at more closely in a run, each by so many of its newest rows.
 GROUPS_AT_ONCE, ROWS_LOOKED_AT = 50, 1_000
+# What the audit log calls it when a group comes to stand so.
+_ACTS = {
+    GroupState.OPEN: "failure.reopen",
+    GroupState.ACKNOWLEDGED: "failure.acknowledge",
+    GroupState.RESOLVED: "failure.resolve",
+    GroupState.IGNORED: "failure.ignore",
+}
 
 
 def count(now: datetime) -> int:
@@ -88,7 +95,7 @@ def change(
         audit.record(
             connection,
             actor,
-            f"failure.{state}",
+            _ACTS[state],
             "failure",
             signature,
             before={"state": before.state, "owner": before.owner},

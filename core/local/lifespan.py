@@ -41,6 +41,8 @@ def lifespan(serves_at: ServesAt) -> Callable[[Any], AbstractAsyncContextManager
         log.configure("web")
         current = settings.current()
         if current.database_url is not None:
+            if current.profile == "configured":
+                current.require_sign_in()
             with lookout.kept():
                 yield
             return

@@ -14,7 +14,7 @@ from core.machinery.schedule import SCHEDULE, Job
 PROCESSES_SINCE, TAKEOVERS_SINCE = timedelta(days=1), timedelta(days=7)
 SHOWN_RUNS, SHOWN_TAKEOVERS = 20, 10
 # Queues in the order of those who wait for them; those of the schedule and of work that is not scheduled.
-QUEUES = ("deliveries", "polls", "follows", "trainings", "housekeeping", "messages", "long")
+QUEUES = ("deliveries", "polls", "follows", "trainings", "housekeeping", "messages", "plans", "long")
 
 
 @dataclass(frozen=True)

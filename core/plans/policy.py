@@ -41,6 +41,10 @@ _WORDS = {
     "delivered": "delivered",
     "begun": "begun",
     "timed": "delivered",
+    "missed": "failed or lost, as an alert counted them",
+    "lost_lately": "lost, as an alert counted them",
+    "expiring": "soon deleted at KIE, as an alert counted them",
+    "refused": "refused by storage, as an alert counted them",
 }
 _WINDOWS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 
@@ -253,7 +257,7 @@ def words(source: Source) -> str:
     if wanted.signature is not None:
         said = f"failure group {wanted.signature}"
     parts = [f"{said[0].upper()}{said[1:]}{of}"]
-    if not wanted.of_this_moment:
+    if not wanted.of_this_moment and not wanted.counted_by_alert:
         parts.append(f"last {_WINDOWS[wanted.window]}")
     parts += [part for part in (wanted.model, wanted.kind) if part]
     return ", ".join(parts)[:LONGEST_PLAN_NAME]

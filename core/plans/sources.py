@@ -27,12 +27,17 @@ def chunks(actor: Actor | None, source: Source, now: datetime) -> Iterator[Chunk
     elif source.failed_of is not None:
         yield from _failed_of(source.failed_of)
     elif source.user_id is not None:
-        yield from _of_user(source.user_id, source.filter or Filter(window="30d", state="begun"), now)
+        wanted = source.filter or Filter(window="30d", state="begun")
+        if wanted.counted_by_alert:
+            for page in _listed(actor, wanted, now):
+                yield [one for one in page if one.user_id == source.user_id]
+        else:
+            yield from _of_user(source.user_id, wanted, now)
     else:
         yield from _listed(actor, source.filter or Filter(), now)
 
 
-def _listed(actor: Actor | None, wanted: Filter, now: datetime) -> Iterator[Chunk]:
+def _listed(actor: Actor | None, wanted: Filter, now: datetime) -> Iterator[Sequence[Generation]]:
     before = None
     while True:
         page = health_rows.rows(actor, wanted, now, before, limit=AT_ONCE)

@@ -52,9 +52,10 @@ def timing(model: str, kind: str | None) -> Timing:
 
 
 def estimate_usd(model: str, model_input: Mapping[str, Any]) -> Decimal:
-    """What one generation is expected to cost, in USD. The input is validated on the way."""
+    """What one generation of a model with a price of its own is expected to cost, in USD. The input is
+    validated on the way."""
     found = require(model)
-    return found.price(model_inputs.validate(found, model_input))
+    return found.usd(model_inputs.validate(found, model_input), {})
 
 
 def validate(model: str, model_input: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +68,8 @@ def family_usd(model: str, kind: str | None, provider: str) -> tuple[Decimal, st
 
     A family are the provider's models whose names begin alike, else those of the same kind.
     """
-    there = [one for one in MODELS if one.provider == provider] or list(MODELS)
+    priced = [one for one in MODELS if one.unit is None]
+    there = [one for one in priced if one.provider == provider] or priced
     family = [one for one in there if _stem(one.id) == _stem(model)]
     family = family or [one for one in there if one.kind == kind] or there
     return max((_dearest(one), one.label) for one in family)
@@ -83,4 +85,4 @@ def _dearest(model: Model) -> Decimal:
         for field in model.fields
         if field.type in {"choice", "flag"}
     ]
-    return max(model.price(dict(chosen)) for chosen in itertools.product(*options))
+    return max(model.usd(dict(chosen), {}) for chosen in itertools.product(*options))

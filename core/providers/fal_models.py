@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
-from core.providers.model_inputs import Field, LoraRule, Model
+from core.providers.model_inputs import Field, LoraRule, Model, Unit
 
 PRICE_VERSION = "2026-11-20"
 FLUX_LORA = "fal-ai/flux-lora"
-MEGAPIXEL_USD = Decimal("0.035")
 # Width and height in pixels of fal's named sizes.
 SIZES = {
     "square_hd": (1024, 1024),
@@ -31,9 +30,8 @@ def megapixels(width: int, height: int) -> int:
     return int((Decimal(width * height) / 1_000_000).to_integral_value(ROUND_CEILING))
 
 
-def _flux_lora_price(values: Mapping[str, Any]) -> Decimal:
-    size = SIZES.get(str(values.get("image_size")), SIZES["landscape_4_3"])
-    return megapixels(*size) * MEGAPIXEL_USD
+def _megapixels_of(values: Mapping[str, Any]) -> Decimal:
+    return Decimal(megapixels(*SIZES.get(str(values.get("image_size")), SIZES["landscape_4_3"])))
 
 
 def _kling_pro_price(values: Mapping[str, Any]) -> Decimal:
@@ -91,8 +89,9 @@ MODELS: tuple[Model, ...] = (
             Field("image_size", "choice", "Size", default="landscape_4_3", choices=tuple(SIZES)),
             Field("seed", "number", "Seed", minimum=0, maximum=MAX_SEED),
         ),
-        price=_flux_lora_price,
-        price_source="$0.035 a started megapixel",
+        price=None,
+        unit=Unit("flux-lora", "megapixel", _megapixels_of),
+        price_source="the table of prices, by the started megapixel",
         price_version=PRICE_VERSION,
         p50_seconds=8,
         stuck_minutes=10,

@@ -44,16 +44,26 @@ class LoraRule:
 
 
 @dataclass(frozen=True)
+class Unit:
+    """By what a model is paid whose price stands in the table of prices: `service` there, by the `name`, of
+    which `count` says how many a validated input takes."""
+
+    service: str
+    name: str
+    count: Callable[[Mapping[str, Any]], Decimal]
+
+
+@dataclass(frozen=True)
 class Model:
-    """One model. `price` estimates USD from a validated input; `p50_seconds` is the usual time to a
-    result, when the first poll is due; after `stuck_minutes` in flight a task counts as stuck. `provider`
-    is its name in the registry, `price_version` the list that it was priced by."""
+    """One model. `price` estimates USD from a validated input, unless it is paid by a `unit`; `p50_seconds`
+    is the usual time to a result, when the first poll is due; after `stuck_minutes` in flight a task counts
+    as stuck. `provider` is its name in the registry, `price_version` the list that it was priced by."""
 
     id: str
     label: str
     kind: Kind
     fields: tuple[Field, ...]
-    price: Callable[[Mapping[str, Any]], Decimal]
+    price: Callable[[Mapping[str, Any]], Decimal] | None
     price_source: str
     price_version: str
     p50_seconds: int
@@ -61,6 +71,14 @@ class Model:
     aliases: tuple[str, ...] = ()
     provider: str = "kie"
     lora: LoraRule | None = None
+    unit: Unit | None = None
+
+    def usd(self, values: Mapping[str, Any], unit_prices: Mapping[str, Decimal]) -> Decimal:
+        """What a validated input is expected to cost; `unit_prices` has USD a unit by service."""
+        if self.unit is not None:
+            return self.unit.count(values) * unit_prices[self.unit.service]
+        assert self.price is not None
+        return self.price(values)
 
     def field(self, name: str) -> Field | None:
         return next((field for field in self.fields if field.name == name), None)

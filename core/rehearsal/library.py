@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -33,7 +34,7 @@ def fill(
     """Write it for these trainings, whose LoRAs and the history's `generations` are there."""
     drawn = random.Random(f"{seed} library")  # noqa: S311 - a rehearsal is no secret
     done = [one for one in found if one.ending is COMPLETED]
-    ratings = [
+    ratings: list[dict[str, Any]] = [
         {
             "lora_id": one.lora_id,
             "user_id": numbered_id(CUSTOMER, person),
@@ -61,7 +62,7 @@ def fill(
     _run(connection, "fill_ratings", [row for row in ratings if row["at"] < now])
 
 
-def _standing(done: Sequence[Training]) -> list[dict[str, object]]:
+def _standing(done: Sequence[Training]) -> list[dict[str, Any]]:
     """The third to the sixth, as far as there are so many."""
     return [
         {
@@ -75,5 +76,5 @@ def _standing(done: Sequence[Training]) -> list[dict[str, object]]:
     ]
 
 
-def _run(connection: Connection, name: str, rows: Sequence[dict[str, object]]) -> None:
+def _run(connection: Connection, name: str, rows: Sequence[dict[str, Any]]) -> None:
     SQL[name].run(connection, rows=json.dumps(rows, default=str))

@@ -12,10 +12,9 @@ from core.deliveries.tools import Tools
 from core.rehearsal.models import MARK, numbered_id
 from core.rehearsal.trainings_course import PICTURES, Training
 from core.trainings import images
-from core.trainings.tools import PICTURES as SHOTS
-from core.trainings.tools import WEIGHTS
+from core.trainings import tools as outside
 
-IMAGES = "lora-training-images"
+WEIGHTS, SHOTS, IMAGES = outside.WEIGHTS, outside.PICTURES, "lora-training-images"
 BUCKETS = (WEIGHTS, SHOTS, IMAGES)
 
 

@@ -12,10 +12,11 @@ from core.rehearsal.models import TRAINING_CALL, numbered_id
 from core.rehearsal.pictures import SIDE, Sample
 from core.rehearsal.repository import SQL
 from core.rehearsal.training_endings import Ending
-from core.rehearsal.training_files import SHOTS, File
+from core.rehearsal.training_files import File
 from core.rehearsal.trainings_course import PICTURES, POD_USD_PER_HOUR, Training
 from core.trainings import cleaning, policy
 from core.trainings.models import CallState, EventKind, Purpose, RunState, Stage, status_of
+from core.trainings.tools import PICTURES as SHOTS
 from core.trainings.validating import PROMPTS
 
 # No job ever takes up what is due then: nothing of a rehearsal is asked of a provider by itself.

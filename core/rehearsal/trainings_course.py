@@ -218,7 +218,7 @@ def _training(
 def _person(at: datetime, drawn: random.Random, launched: Counter[tuple[int, int, int]]) -> int:
     """Whoever launches it; a few launch most, and nobody more than the month's quota."""
     wanted = int(PEOPLE * drawn.random() ** 2)
-    months = ((person, at.year, at.month) for person in (*range(wanted, PEOPLE), *range(wanted)))
-    key = next(month for month in months if launched[month] < QUOTA)
-    launched[key] += 1
-    return key[0]
+    people = [*range(wanted, PEOPLE), *range(wanted)]
+    person: int = next(one for one in people if launched[one, at.year, at.month] < QUOTA)
+    launched[person, at.year, at.month] += 1
+    return person

@@ -250,9 +250,11 @@ class Fal:
         if size := self._sandbox.dials.file_bytes:
             filler = self._sandbox.pictures.filler(f"fal_{one.id}_{name}", size)
             return answer(call.request, filler, CONTENT_TYPES[extension])
+        # A LoRA shows, or “with and without” would be the same picture twice.
+        styled = ":with a LoRA" if given.loras else ""
         picture = await self._sandbox.pictures.rendered(
             f"fal_{one.id}_{name}",
-            seed=f"{one.facts['seed']}:{number}:{given.prompt}",
+            seed=f"{one.facts['seed']}:{number}:{given.prompt}{styled}",
             prompt=given.prompt,
             size=given.pixels,
             extension=extension,

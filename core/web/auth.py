@@ -17,7 +17,7 @@ from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from core import access, settings
-from core.access import Actor
+from core.access import Actor, Role
 from core.errors import NotAllowed, NotSignedIn
 from core.settings import Settings
 from core.web import jwks
@@ -104,10 +104,14 @@ def _digest(given: str) -> bytes:
 
 
 def _by_key(given: str, current: Settings) -> Actor | None:
-    """Compare with every key in constant time; the key's name is a hash, so that logs can tell keys apart."""
+    """Compare with every key in constant time; a key without a name is called by its hash."""
     digest = _digest(given)
-    found = [hmac.compare_digest(digest, _digest(key)) for key in current.api_keys]
-    return access.api_key(f"key-{digest.hex()[:8]}") if any(found) else None
+    found = [
+        key for key in current.api_keys if hmac.compare_digest(digest, _digest(key.key.get_secret_value()))
+    ]
+    if not found:
+        return None
+    return access.api_key(found[0].name or f"key-{digest.hex()[:8]}", Role(found[0].role))
 
 
 def _by_token(given: str, current: Settings) -> Actor:

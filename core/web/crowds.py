@@ -1,4 +1,4 @@
-"""How much of the API one caller may ask for, and how often somebody without a credential may try."""
+"""How much one caller may ask for, and how often somebody without a good credential may try."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core import log
 from core.errors import TooManyRequests
 from core.web import answers
-from core.web.pace import Pace
+from core.web.own_pace import OwnPace
 
 # One key or token: the company's own servers ask with one key for all of their customers.
-CALLS = Pace(1_000, 200, "requests")
+CALLS = OwnPace(1_000, 200, "requests")
 # One address that is not let in: mistyped keys are a few, guesses and scans are many.
-REFUSALS = Pace(60, 1, "requests without a good credential")
+REFUSALS = OwnPace(60, 1, "requests without a good credential")
 _REFUSED = {401, 403}
 
 _log = log.get(__name__)
@@ -27,7 +27,7 @@ class Crowds:
     providers' callbacks among them. What is saved is the answer to the others, not the look at them.
     """
 
-    def __init__(self, app: ASGIApp, calls: Pace = CALLS, refusals: Pace = REFUSALS) -> None:
+    def __init__(self, app: ASGIApp, calls: OwnPace = CALLS, refusals: OwnPace = REFUSALS) -> None:
         self._app, self._calls, self._refusals = app, calls, refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +48,7 @@ class Crowds:
 class _Watched:
     """A `send` that gives a refused address 429 in place of its answer once it has had too many."""
 
-    def __init__(self, send: Send, scope: Scope, receive: Receive, refusals: Pace) -> None:
+    def __init__(self, send: Send, scope: Scope, receive: Receive, refusals: OwnPace) -> None:
         self._send, self._scope, self._receive, self._refusals = send, scope, receive, refusals
         self._replaced = False
 

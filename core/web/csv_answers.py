@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 
-from core import access, settings
-from core.access import Actor
+from core import settings
+from core.access import Actor, Role
 from core.deliveries import windows
 from core.errors import NotSignedIn
 from core.web.auth import actor_of
@@ -45,8 +45,10 @@ def _sign(file: str, given: Mapping[str, str]) -> str | None:
     return hmac.new(key.get_secret_value().encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-def looker(file: str, request: Request, given: dict[str, str], now: datetime) -> Actor:
-    """Who asks: the holder of a page's link, or of a key. NotSignedIn says what to do."""
+def looker(
+    file: str, request: Request, given: dict[str, str], now: datetime, holder: Role = Role.VIEWER
+) -> Actor:
+    """Who asks: the holder of a page's link, as `holder`, or of a key. NotSignedIn says what to do."""
     signature = given.pop("sig", None)
     if signature is None:
         return actor_of(request)
@@ -55,7 +57,7 @@ def looker(file: str, request: Request, given: dict[str, str], now: datetime) ->
         raise NotSignedIn("This link is not one of ours. Press the page's CSV button again.")
     if not expires.isdigit() or int(expires) <= now.timestamp():
         raise NotSignedIn("This link has expired. Reload the page and press its CSV button again.")
-    return Actor("person", "csv-link", "Holder of a CSV link", frozenset({access.Role.VIEWER}), "page")
+    return Actor("person", "csv-link", "Holder of a CSV link", frozenset({holder}), "page")
 
 
 def answer(name: str, head: Sequence[str], rows: Iterator[Sequence[Any]], now: datetime) -> StreamingResponse:

@@ -1,13 +1,15 @@
 """The rows behind a page's numbers as CSV: generations and ledger lines by a filter, files by their use."""
 
+import json
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
-from core import access, database, usage
-from core.access import Action, Actor
+from core import access, database, trail, usage
+from core.access import Action, Actor, Role
 from core.budget import ledger
 from core.deliveries import health_rows, tools, windows
 from core.deliveries.windows import Filter
@@ -18,7 +20,8 @@ from core.web import csv_answers
 from core.web.openapi import SCHEMES, refusals
 
 router = APIRouter(tags=["CSV"])
-DELIVERIES, LEDGER, STORAGE, PLAN = "deliveries.csv", "ledger.csv", "storage.csv", "plan-items.csv"
+DELIVERIES, LEDGER, STORAGE = "deliveries.csv", "ledger.csv", "storage.csv"
+PLAN, AUDIT = "plan-items.csv", "audit.csv"
 _SECURITY = {"security": [{}, *SCHEMES]}
 _COLUMNS = (
     "id", "created_at", "kind", "model", "delivery_state", "status", "delivered_at", "task_id", "user_id",
@@ -32,6 +35,10 @@ _LEDGER_COLUMNS = (
 _ITEM_COLUMNS = (
     "n", "generation_id", "named", "provider", "stood", "sorted", "state", "sentence", "tries", "changed",
     "begun_at", "ended_at",
+)  # fmt: skip
+_AUDIT_COLUMNS = (
+    "id", "at", "actor_kind", "actor_id", "actor_name", "action", "object_type", "object_id", "before",
+    "after", "reason", "source", "address", "request_id",
 )  # fmt: skip
 _FILE_COLUMNS = ("bucket", "path", "bytes", "content_type", "modified_at")
 
@@ -59,6 +66,12 @@ def storage_link(actor: Actor | None, line: usage.Line, counted_at: datetime, no
     access.check(actor, Action.VIEW)
     until = counted_at.astimezone(UTC).isoformat()
     return csv_answers.link(STORAGE, {"bucket": line.bucket, "purpose": line.purpose, "until": until}, now)
+
+
+def audit_link(actor: Actor | None, chosen: trail.Filter, now: datetime) -> str | None:
+    """Where `actor` gets the audit log's lines that the filter matches. None where no key signs links."""
+    access.check(actor, Action.READ_AUDIT)
+    return csv_answers.link(AUDIT, chosen.query(), now)
 
 
 @router.get(
@@ -133,6 +146,30 @@ def storage_csv(request: Request) -> StreamingResponse:
     found = usage.files(tools.current().storage, bucket, purpose, _moment(given.get("until"), now))
     rows = ([getattr(file, name) for name in _FILE_COLUMNS] for file in found)
     return csv_answers.answer(f"{bucket}-{purpose}", _FILE_COLUMNS, rows, now)
+
+
+@router.get(
+    f"/{AUDIT}",
+    response_class=StreamingResponse,
+    responses=refusals(400, 401, 403),
+    openapi_extra=_SECURITY,
+)
+def audit_csv(request: Request) -> StreamingResponse:
+    """Every line of the audit log that the filter matches, newest first; what changed is JSON."""
+    given, now = dict(request.query_params), database.now()
+    looker = csv_answers.looker(AUDIT, request, given, now, Role.OPERATIONS)
+    actor = access.check(looker, Action.READ_AUDIT)
+    chosen, faults = trail.read(given)
+    if faults:
+        raise InvalidInput("filter", " ".join(faults))
+    rows = (
+        [_told(getattr(line, name)) for name in _AUDIT_COLUMNS] for line in trail.every_line(actor, chosen)
+    )
+    return csv_answers.answer("audit", _AUDIT_COLUMNS, rows, now)
+
+
+def _told(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
 
 
 def _moment(text: str | None, now: datetime) -> datetime:

@@ -19,7 +19,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from core import settings
+from core import access, settings
 from core.access import Action, Actor
 from core.deliveries import sending, service, tools
 from core.deliveries.models import Callback, Generation
@@ -258,6 +258,8 @@ async def sync(taskId: TaskId, actor: Caller) -> dict[str, Any]:  # noqa: N803 -
 
 
 def _sync(task_id: str, actor: Actor) -> dict[str, Any]:
+    if actor.kind != "customer":
+        access.check(actor, Action.SYNC_GENERATION)
     generation, _ = report.named(task_id, actor)
     with_tools = tools.current()
     if service.answers_from_row(actor, generation, with_tools):

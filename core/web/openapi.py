@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
-from core.errors import Busy, TooManyRequests
+from core.errors import Busy, NotSignedIn, TooManyRequests
 
 # The names of the security schemes in auth; an empty one beside them means that none is needed.
 SCHEMES: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
@@ -94,6 +94,9 @@ class ErrorAnswer(BaseModel):
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """A route's `responses`: the statuses it refuses with, all in the one shape."""
+    if NotSignedIn.http_status in statuses:
+        # Who is refused too often hears so, and who asks too often with a credential.
+        statuses = tuple(dict.fromkeys((*statuses, TooManyRequests.http_status)))
     found: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorAnswer, "description": HTTPStatus(status).phrase} for status in statuses
     }

@@ -32,6 +32,8 @@ class NewPlan(BaseModel):
     state: str | None = None
     signature: str | None = None
     at: str | None = None
+    since: str | None = None
+    until: str | None = None
     userId: UUID | None = None  # noqa: N815 - the wire's spelling
     ids: list[str] = Field(default_factory=list, max_length=policy.MOST_NAMES)
     failedOf: UUID | None = None  # noqa: N815

@@ -33,7 +33,6 @@ api = FastAPI(
     # Images of trainings come as files.
     middleware=[
         Middleware(AllowedOrigins),
-        Middleware(Crowds),
         Middleware(answers.RequestGuard, larger={lora_models.router.prefix: (64 * 1024 * 1024, 120.0)}),
     ],
 )
@@ -52,4 +51,4 @@ openapi.install(api)
 # The pages' server would answer 200 with a page to whatever is not ours.
 _NOT_OURS = [Route("/api", answers.NothingHere())]
 ROUTES: list[BaseRoute] = [*webhooks.routes, Mount("/api", api), *files.routes, *metrics.routes, *_NOT_OURS]
-MIDDLEWARE: list[Middleware] = [Middleware(SecurityHeaders), Middleware(LocalHosts)]
+MIDDLEWARE: list[Middleware] = [Middleware(SecurityHeaders), Middleware(LocalHosts), Middleware(Crowds)]

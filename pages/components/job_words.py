@@ -31,9 +31,15 @@ QUEUES: dict[str, str] = {
     "trainings": "Steps of trainings",
     "housekeeping": "Housekeeping",
     "messages": "Messages",
+    "plans": "Bulk resyncs",
     "long": "What takes minutes",
 }
-TASKS = {"deliver": "A delivery", "train": "A step of a training", "rehearse": "A step of a rehearsal"}
+TASKS = {
+    "deliver": "A delivery",
+    "train": "A step of a training",
+    "rehearse": "A step of a rehearsal",
+    "run_plan": "A bulk resync",
+}
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 

@@ -11,6 +11,7 @@ from core.loras import files, views
 from core.loras.models import Lora
 from core.trainings import tools
 from pages.components import (
+    audit_lines,
     chosen_lora,
     ids,
     look,
@@ -76,6 +77,7 @@ def _lora(actor: Actor, lora: Lora, now: datetime, zone: tzinfo) -> None:
         lora_facts.file(actor, lora, now, zone)
         lora_facts.run(actor, lora, zone)
         lora_facts.versions(actor, lora)
+    audit_lines.of(actor, [str(lora.id)], now, zone)
 
 
 def _standing(lora: Lora) -> None:

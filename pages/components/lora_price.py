@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.access import Actor
 from core.deliveries import views
-from core.deliveries.with_lora import Plan
+from core.deliveries.with_lora import Quote
 from core.errors import Conflict, InvalidInput
 from core.loras.models import Lora, Way
 from core.providers.model_inputs import Model
@@ -20,7 +20,7 @@ _SOME_PROMPT = "a prompt"
 
 def planned(
     actor: Actor, model: Model, values: Mapping[str, Any], lora: Lora
-) -> tuple[Plan | None, str | None]:
+) -> tuple[Quote | None, str | None]:
     """What becomes of the form with this LoRA, and why nothing does, as a sentence."""
     field = model.picture_field
     taken = field.name if field and (field.type == "url" or field.maximum == 1) else None
@@ -34,16 +34,17 @@ def planned(
         return None, None
 
 
-def show(actor: Actor, plan: Plan, lora: Lora) -> None:
+def show(actor: Actor, quote: Quote, lora: Lora) -> None:
     """Each part with its price, the way that is taken, and what a first frame adds to the time."""
-    model = f"{plan.model.label} {formats.money(plan.model_usd)}"
+    plan, model_usd = quote.plan, formats.money(quote.model_usd)
+    model = f"{plan.model.label} {model_usd}"
     match plan.way:
         case Way.DIRECT:
-            words = f"{plan.model.label} takes the LoRA itself: {formats.money(plan.model_usd)}."
+            words = f"{plan.model.label} takes the LoRA itself: {model_usd}."
         case Way.REFERENCES:
             words = f"{model}, from the reference images of “{lora.name}”; the LoRA itself is not used yet."
         case Way.FIRST_FRAME:
-            words = f"First frame with the LoRA {formats.money(plan.frame_usd)} + {model}.{_times(actor)}"
+            words = f"First frame with the LoRA {formats.money(quote.frame_usd)} + {model}.{_times(actor)}"
     st.html(f'<div class="so-quiet so-small" data-test="parts">{escape(words)}</div>')
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core import settings
 from core.access import Actor
+from core.deliveries import views
 from core.loras.models import Lora
 from core.providers import catalogue, fal_models
 from core.providers.model_inputs import Field, Model
@@ -32,6 +33,15 @@ _LONG = frozenset({"text", "urls", "url"})
 _BEFORE = "so-form-model-before"
 _TOO_LONG = "so-form-too-long"
 BUTTON = "form"
+# What people call the sizes that fal names.
+_SIZES = {
+    "square_hd": "Square, large",
+    "square": "Square",
+    "portrait_4_3": "Portrait 3:4",
+    "portrait_16_9": "Portrait 9:16",
+    "landscape_4_3": "Landscape 4:3",
+    "landscape_16_9": "Landscape 16:9",
+}
 UNSET, ON, OFF = "As KIE decides", "On", "Off"
 REHEARSAL = (
     "The sandbox can be asked to fail: put `[[fault:provider_fail]]`, `[[fault:stuck]]` or"
@@ -174,8 +184,8 @@ def _show_field(model: Model, field: Field, failure: errors.Failure | None) -> N
 
 
 def _button(actor: Actor, model: Model, lora: Lora | None) -> None:
-    plan, refusal = lora_price.planned(actor, model, values(model), lora) if lora else (None, None)
-    price = plan.total_usd if plan else model.price(values(model))
+    quote, refusal = lora_price.planned(actor, model, values(model), lora) if lora else (None, None)
+    price = quote.total_usd if quote else views.price(actor, model, values(model))
     if refusal:
         st.html(notice_html("attention", "block", "This does not go together", escape(refusal)))
     st.button(
@@ -189,9 +199,11 @@ def _button(actor: Actor, model: Model, lora: Lora | None) -> None:
         on_click=_submit,
         args=(creating.nonce(BUTTON),),
     )
-    if plan is not None and lora is not None:
-        lora_price.show(actor, plan, lora)
-    st.html(f'<div class="so-quiet so-small">{escape(price_note(plan.model if plan else model))}</div>')
+    if quote is not None and lora is not None:
+        lora_price.show(actor, quote, lora)
+    st.html(
+        f'<div class="so-quiet so-small">{escape(price_note(quote.plan.model if quote else model))}</div>'
+    )
 
 
 def price_note(model: Model) -> str:
@@ -216,7 +228,13 @@ def _text(field: Field, key: str) -> None:
 
 def _choice(field: Field, key: str) -> None:
     if len(field.choices) > FEW:
-        st.selectbox(field.label, field.choices, key=key, persist_state="session")
+        st.selectbox(
+            field.label,
+            field.choices,
+            key=key,
+            format_func=lambda choice: _SIZES.get(choice, choice),
+            persist_state="session",
+        )
     else:
         st.segmented_control(field.label, field.choices, key=key, required=True, persist_state="session")
 

@@ -92,6 +92,10 @@ def _filters() -> tuple[str, str, str]:
     return state or ALL, provider or ALL, (search or "").strip()
 
 
+def _forget_since() -> None:
+    st.query_params.pop(SINCE, None)
+
+
 def _since(zone: tzinfo) -> datetime | None:
     """From when on runs were launched, where the address says so; with a chip that takes it away."""
     since = windows.exact(st.query_params.get(SINCE))
@@ -101,8 +105,7 @@ def _since(zone: tzinfo) -> datetime | None:
             icon=":material/close:",
             key="runs-chip-since",
             help="Take this away",
-            on_click=st.query_params.pop,
-            args=(SINCE,),
+            on_click=_forget_since,
         )
     return since
 

@@ -84,20 +84,21 @@ def _quote(quote: Quote, trainer_name: str, ahead: Ahead, trainings: int) -> Non
         ("Budget", f"{counted}{formats.total(left)} of {formats.total(limit)} left afterwards</span>"),
         ("Quota", f"{counted}{runs_left} of your {quote.quota} LoRAs left afterwards</span>"),
     )
-    mark = definition.mark_html("The price", FIGURES["quote"])
-    st.html(
-        f'<div class="so-row"><span class="so-big">{_sum(quote)}</span>{mark}'
-        f'<span class="so-quiet">{", ".join(_parts(quote, ahead, trainings))}</span></div>'
-        + look.facts_html(facts)
-    )
+    st.html(_sum_html(quote, ", ".join(_parts(quote, ahead, trainings))) + look.facts_html(facts))
 
 
-def _sum(quote: Quote) -> str:
-    """What it comes to: usually and at the most where time is paid."""
+def _sum_html(quote: Quote, parts: str) -> str:
+    """What it comes to and what that is made of; where time is paid, usually and at the most."""
     if quote.usual_usd == quote.launch_usd:
-        return formats.total(quote.total_usd)
-    usually = formats.total(quote.usual_usd + quote.generated_usd)
-    return f"{usually} usually, {formats.total(quote.total_usd)} at most"
+        shown, words = quote.total_usd, parts
+    else:
+        shown = quote.usual_usd + quote.generated_usd
+        words = f"usually, at most {formats.total(quote.total_usd)}: {parts}"
+    mark = definition.mark_html("The price", FIGURES["quote"])
+    return (
+        f'<div class="so-row"><span class="so-big">{formats.total(shown)}</span>{mark}'
+        f'<span class="so-quiet">{words}</span></div>'
+    )
 
 
 def _parts(quote: Quote, ahead: Ahead, trainings: int) -> list[str]:

@@ -16,6 +16,7 @@ from core.trainings import tools
 from core.trainings.detail import Detail, StageRow
 from core.trainings.models import RunState, Stage
 from pages.components import (
+    audit_lines,
     chosen_run,
     errors,
     formats,
@@ -103,6 +104,7 @@ def _run(actor: Actor, detail: Detail) -> None:
     with knowing:
         training_facts.cost(detail, times.viewer_zone())
         training_facts.parameters(detail, times.viewer_zone())
+    audit_lines.of(the_actor(), [str(run_id), str(detail.run.lora_id)], times.now(), times.viewer_zone())
 
 
 def _pace(detail: Detail) -> float | None:

@@ -15,6 +15,7 @@ from core.diagnosis.findings import Finding, Offer, Remedy, Tone
 from core.diagnosis.snapshot import Snapshot
 from core.providers.registry import name_of
 from pages.components import (
+    audit_lines,
     errors,
     evidence,
     formats,
@@ -100,6 +101,7 @@ def _draw(actor: Actor, seen: Snapshot) -> None:
             timeline.show(seen.detail.timeline, seen.generation.created_at, times.viewer_zone())
         else:
             st.caption("No step of its way was recorded here.")
+    audit_lines.of(actor, [str(seen.generation.id)], times.now(), times.viewer_zone())
 
 
 def _file(seen: Snapshot) -> media.Shown | None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from core import visits
+from core import database, visits
 from core.errors import StudioOpsError
 from pages.components import formats, times
 
@@ -26,7 +26,10 @@ def met(error: Exception) -> None:
     hour = st.session_state.get(_HOUR)
     if isinstance(hour, datetime) and not st.session_state.get(_FAILED, False):
         st.session_state[_FAILED] = True
-        visits.met_an_error(hour.replace(minute=0, second=0, microsecond=0))
+        # A database that is away would only be waited for once more.
+        visits.met_an_error(
+            hour.replace(minute=0, second=0, microsecond=0), write=not database.is_unreachable(error)
+        )
 
 
 def said(now: datetime) -> str:

@@ -3,7 +3,7 @@
 SELECT * FROM resync_plans WHERE request_key = :request_key;
 
 -- name: get
--- One plan.
+-- One plan by its id.
 SELECT * FROM resync_plans WHERE id = :id;
 
 -- name: insert

@@ -70,7 +70,7 @@ def opened(alert: Alert) -> tuple[Filter, set[uuid.UUID]]:
     assert page == "delivery_health"
     chosen, faults = windows.read(query)
     assert faults == []
-    assert chosen.query() | query == chosen.query()
+    assert {**chosen.query(), **query} == chosen.query()
     now = datetime.now(UTC)
     rows = list(health_rows.every_row(VIEWER, chosen, now))
     assert health_rows.board(VIEWER, chosen, now, limit=10).total == len(rows)
@@ -142,7 +142,10 @@ def test_results_that_are_deleted_soon_and_no_others_of_the_rescue_clock(
 
 
 def test_files_that_storage_refuses_with_the_same_words(connection: psycopg.Connection[Any]) -> None:
-    refused = {"failure_code": "storage_refused", "result_expires_at": NOW + timedelta(days=9)}
+    refused: dict[str, Any] = {
+        "failure_code": "storage_refused",
+        "result_expires_at": NOW + timedelta(days=9),
+    }
     large = {
         one
         for n in range(22)

@@ -10,7 +10,7 @@ from core import database
 from core.errors import TooManyRequests
 from core.web.pace import KEPT_S, Pace
 from core.work import allowances
-from core.work.allowances import Allowance
+from core.work.allowances import Allowance, Granted
 from tests.database.shared import shared_database
 
 OF = Allowance("test", 100, 0.001)
@@ -73,9 +73,12 @@ def test_each_caller_and_each_kind_has_its_own() -> None:
 def test_ten_requests_are_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     take = allowances.take
-    monkeypatch.setattr(
-        allowances, "take", lambda of, name, wanted: asked.append(name) or take(of, name, wanted)
-    )
+
+    def counted(of: Allowance, name: str, wanted: int) -> Granted:
+        asked.append(name)
+        return take(of, name, wanted)
+
+    monkeypatch.setattr(allowances, "take", counted)
     assert asyncio.run(ask(200, Pace(OF, "tests"))) == 100
     assert len(asked) == 11, "ten for what was granted and one for all that was refused"
 

@@ -151,7 +151,7 @@ def test_a_resolved_one_opens_when_it_comes_back(writer: Writer) -> None:
         "SELECT actor_kind, action, reason FROM audit_log WHERE object_type = 'failure' ORDER BY id"
     ).fetchall()
     assert lines == [
-        ("person", "failure.resolved", "KIE has mended it"),
+        ("person", "failure.resolve", "KIE has mended it"),
         ("job", "failure.reopen", "It came back."),
     ]
 

@@ -24,9 +24,9 @@ OURS = (
     "lora_standing", "lora_versions",
     "lora_uses", "lora_uses_daily", "lora_weight_proofs", "lora_library_totals", "lora_requests",
     "cost_changes", "cost_rollup", "cost_fold_state", "budget_overrides", "credit_rates", "provider_balances",
-    "notifications", "notification_choices", "orphan_pods",
+    "notifications", "notification_choices", "orphan_pods", "staff", "staff_sessions",
     "job_pauses", "work_takeovers", "check_results", "page_visits",
-    "request_allowances",
+    "request_allowances", "resync_plans", "resync_items", "failure_groups",
 )  # fmt: skip
 ROWS = f"""
 INSERT INTO auth.users (id, email) VALUES ('{ADA}', 'ada@example.com'), ('{BO}', 'bo@example.com');

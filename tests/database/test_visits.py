@@ -20,6 +20,7 @@ def _connected(postgres_server: str) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _empty(_connected: None) -> None:
+    visits.begun(NOW)  # what other tests counted and could not write
     sql("DELETE FROM page_visits")
 
 
@@ -40,6 +41,13 @@ def test_what_was_counted_without_the_database_is_written_later() -> None:
         visits.met_an_error(hour)
     finally:
         database.connect(url)
+    visits.begun(NOW)
+    assert visits.of_the_last_day(NOW) == visits.Visits(2, 1)
+
+
+def test_an_error_that_is_not_to_be_written_now_comes_with_the_next_session() -> None:
+    visits.met_an_error(visits.begun(NOW), write=False)
+    assert visits.of_the_last_day(NOW) == visits.Visits(1, 0)
     visits.begun(NOW)
     assert visits.of_the_last_day(NOW) == visits.Visits(2, 1)
 

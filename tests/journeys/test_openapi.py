@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import AsyncMock
 
@@ -23,6 +24,20 @@ CHECKS = (
 )
 
 
+@pytest.fixture
+def _alive(api: World) -> Iterator[None]:
+    """A clock and a worker that are alive all the while, or the deep look at health rightly says 503."""
+    for role in ("clock", "worker"):
+        api.sql(
+            "INSERT INTO process_heartbeats (id, role, host, beat_at)"
+            " VALUES (gen_random_uuid(), %s, 'schemathesis', now() + interval '10 min')",
+            role,
+        )
+    yield
+    api.sql("DELETE FROM process_heartbeats WHERE host = 'schemathesis'")
+
+
+@pytest.mark.usefixtures("_alive")
 @pytest.mark.parametrize(
     ("who", "paths", "operations"),
     [

@@ -1,4 +1,4 @@
-"""Bulk resync: a dry run that sorts, a plan that is carried out once, item by item, and can be stopped."""
+"""Bulk resync: a dry run that sorts a list, and who may start what comes of it, by page, API and command."""
 
 import threading
 import time
@@ -8,82 +8,30 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 import pytest
 
-from core import access
 from core.access import Actor, Role
-from core.deliveries import following, tools
-from core.deliveries.models import Generation
+from core.deliveries import tools
 from core.deliveries.windows import Filter
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
-from core.plans import policy, running, service, sources, views
-from core.plans.models import Group, ItemState, Plan, PlanState, Source
-from tests.journeys.crashing import Fuse, Killed, fused
+from core.plans import policy, service, sources, views
+from core.plans.models import Group, ItemState, PlanState, Source
+from tests.journeys.planned import (
+    ADA,
+    BO,
+    EYE,
+    FAILED,
+    broken,
+    customer,
+    delivered,
+    item_of,
+    nonce,
+    prepared,
+    results,
+    started,
+)
 from tests.journeys.world import Said, World
-
-ADA = access.command_line("ada")
-BO = Actor("person", "bo", "Bo", frozenset({Role.SUPPORT}), "page")
-EYE = Actor("person", "eye", "Eye", frozenset({Role.VIEWER}), "page")
-FAILED = Source(Filter(state="failed"))
-
-
-def nonce() -> str:
-    return uuid.uuid4().hex
-
-
-def broken(world: World, n: int, prompt: str = "a boat", state: str = "failed") -> list[str]:
-    """Generations whose results are ready at KIE, and which stand at `state` here."""
-    made = [world.create(f"{prompt} [[fault:callback_lost]]") for _ in range(n)]
-    for one in made:
-        world.finished_at_kie(one["taskId"])
-    ids = [one["generationId"] for one in made]
-    world.sql(
-        "UPDATE generations SET delivery_state = %s, status = 'failed', next_attempt_at = NULL,"
-        " lease_until = NULL WHERE id = ANY(%s::uuid[])",
-        state,
-        ids,
-    )
-    return ids
-
-
-def prepared(source: Source = FAILED, actor: Actor = ADA) -> Plan:
-    return service.prepare(actor, source, tools.current(), request_key=nonce())
-
-
-def started(source: Source = FAILED, actor: Actor = ADA) -> Plan:
-    plan = prepared(source, actor)
-    return service.start(actor, plan.id, tools.current(), typed=plan.eligible)
-
-
-def results(plan: Plan) -> dict[str, int]:
-    found = views.plan(ADA, plan.id, datetime.now(UTC)).plan
-    assert found.state is PlanState.FINISHED
-    assert found.results is not None
-    return {state: n for state, n in found.results.items() if n}
-
-
-def item_of(plan: Plan, generation_id: str) -> Any:
-    [found] = [one for one in views.every_item(ADA, plan.id) if str(one.generation_id) == generation_id]
-    return found
-
-
-def customer(world: World) -> UUID:
-    """A customer of the company's."""
-    made = uuid.uuid4()
-    world.sql("INSERT INTO auth.users (id, email) VALUES (%s, %s)", made, f"{made}@customers.example")
-    return made
-
-
-def delivered(world: World, ids: list[str]) -> Counter[str]:
-    rows = world.sql(
-        "SELECT generation_id::text FROM delivery_events"
-        " WHERE kind = 'delivered' AND generation_id = ANY(%s::uuid[])",
-        ids,
-    )
-    return Counter(row[0] for row in rows)
 
 
 def test_a_plan_fetches_what_was_missed(world: World) -> None:
@@ -261,212 +209,6 @@ def test_a_dry_run_of_yesterday_is_made_anew(world: World) -> None:
         service.start(ADA, plan.id, late)
 
 
-def test_two_plans_that_overlap_do_each_item_once(world: World) -> None:
-    ids = broken(world, 6)
-    first, second = prepared(), prepared(Source(names=tuple(ids)))
-    for plan in (first, second):
-        service.start(ADA, plan.id, tools.current())
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda plan: running.run(plan.id, tools.current()), (first, second)))
-    world.work()
-    both = Counter(results(first)) + Counter(results(second))
-    assert both == {ItemState.DELIVERED: 6, ItemState.SKIPPED: 6}
-    asked = world.sql(
-        "SELECT generation_id, count(*) FROM delivery_events WHERE kind = 'sync_requested' GROUP BY 1"
-    )
-    assert [row[1] for row in asked] == [1] * 6
-    assert delivered(world, ids) == Counter(ids)
-    skipped = [
-        one.sentence
-        for plan in (first, second)
-        for one in views.every_item(ADA, plan.id)
-        if one.state is ItemState.SKIPPED
-    ]
-    assert all("did it at" in str(one) or "is delivered now" in str(one) for one in skipped), skipped
-
-
-def test_what_a_plan_has_in_hand_is_in_flight_for_the_next(world: World) -> None:
-    broken(world, 2)
-    first = started()
-    second = prepared()
-    assert second.counts == {Group.IN_FLIGHT: 2}
-    assert {one.sentence for one in views.every_item(ADA, second.id)} == {
-        f"The plan “{first.name}” has it in hand."
-    }
-
-
-def test_a_pause_begins_nothing_and_a_resume_goes_on(world: World) -> None:
-    ids = broken(world, 3)
-    plan = started()
-    service.pause(BO, plan.id, tools.current())
-    world.work()
-    assert delivered(world, ids) == Counter()
-    assert running.run(plan.id, tools.current()) == 0
-    service.resume(ADA, plan.id, tools.current())
-    world.work()
-    assert results(plan) == {ItemState.DELIVERED: 3}
-    actions = world.sql(
-        "SELECT action, actor_name, before ->> 'state', after ->> 'state' FROM audit_log"
-        " WHERE object_id = %s ORDER BY id",
-        str(plan.id),
-    )
-    assert [tuple(row) for row in actions] == [
-        ("plan.start", "ada", "draft", "running"),
-        ("plan.pause", "Bo", "running", "paused"),
-        ("plan.resume", "ada", "paused", "running"),
-    ]
-    with pytest.raises(Conflict, match="It is finished now"):
-        service.pause(ADA, plan.id, tools.current())
-
-
-def test_an_abort_stops_within_five_seconds_and_says_what_was_not_begun(world: World) -> None:
-    ids = broken(world, 30)
-    world.sql("UPDATE provider_limits SET per_second = 5 WHERE key = 'kie:read'")
-    plan = started()
-    with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(running.run, plan.id, tools.current(), run_for_s=20.0)
-        while views.plan(ADA, plan.id, datetime.now(UTC)).progress.over < 2:
-            time.sleep(0.02)
-        aborted_at = time.monotonic()
-        service.abort(ADA, plan.id, tools.current(), "<i>enough</i>")
-        run.result(timeout=10)
-        took = time.monotonic() - aborted_at
-    assert took < 5
-    seen = views.plan(ADA, plan.id, datetime.now(UTC))
-    assert seen.plan.state is PlanState.ABORTED
-    known = seen.plan.results or {}
-    assert sum(known.values()) == 30
-    assert known[ItemState.NOT_BEGUN] > 10
-    assert sum(delivered(world, ids).values()) == known[ItemState.DELIVERED]
-    for act in (service.resume, service.pause, service.start):
-        with pytest.raises(Conflict):
-            act(BO, plan.id, tools.current())
-
-
-def test_what_failed_becomes_a_plan_of_its_own(world: World) -> None:
-    fine = broken(world, 1)
-    lost = broken(world, 2, "a boat [[fault:dead@read*1]]")
-    plan = started()
-    world.work()
-    assert results(plan) == {ItemState.DELIVERED: 1, ItemState.FAILED: 2}
-    assert str(item_of(plan, lost[0]).sentence).startswith("KIE could not be asked:")
-    world.age(lost[0], "1 hour")
-    world.age(lost[1], "1 hour")
-    again = prepared(Source(failed_of=plan.id))
-    assert again.counts == {Group.ELIGIBLE: 2}
-    service.start(ADA, again.id, tools.current())
-    world.work()
-    assert results(again) == {ItemState.DELIVERED: 2}
-    assert delivered(world, fine + lost) == Counter(fine + lost)
-
-
-def test_what_kie_says_of_each_stands_with_it(world: World) -> None:
-    made = [world.create("a boat [[fault:stuck]] [[fault:callback_lost]]") for _ in range(2)]
-    (failed, task), (held, _) = [(one["generationId"], one["taskId"]) for one in made]
-    world.sandbox.post(f"tasks/{task}/finish", fail="501")
-    world.sql("UPDATE generations SET delivery_state = 'needs_attention', next_attempt_at = NULL")
-    plan = started(Source(Filter(state="needs_attention")))
-    world.work()
-    assert results(plan) == {ItemState.ANSWERED: 2}
-    assert item_of(plan, failed).sentence.startswith("KIE says that it failed: ")
-    assert world.row(failed).delivery_state == "failed"
-    assert item_of(plan, held).sentence == "KIE is still working on it; it is followed on by itself."
-    assert world.row(held).next_attempt_at is not None
-
-
-def test_what_cannot_be_helped_stays_as_it_was(world: World) -> None:
-    """A plan makes nothing worse: what failed, or is unknown at KIE by now, stands where it stood."""
-    gone, failed = broken(world, 2)
-    world.sql("UPDATE generations SET task_id = 'task_of_nobody', failure_code = '501' WHERE id = %s", gone)
-    world.sql("UPDATE generations SET failure_message = 'as before' WHERE id = %s", failed)
-    made = world.create("a boat [[fault:stuck]] [[fault:callback_lost]]")
-    world.sandbox.post(f"tasks/{made['taskId']}/finish", fail="501")
-    world.sql("UPDATE generations SET task_id = %s WHERE id = %s", made["taskId"], failed)
-    world.sql("DELETE FROM generations WHERE id = %s", made["generationId"])
-    for one in (gone, failed):
-        world.age(one, "2 hours")
-    world.sql("UPDATE generations SET next_attempt_at = NULL")
-    before = {one: world.row(one) for one in (gone, failed)}
-    plan = started()
-    world.work()
-    assert results(plan) == {ItemState.ANSWERED: 2}
-    assert item_of(plan, gone).sentence.endswith("It stays as it was: failed.")
-    assert item_of(plan, failed).sentence.startswith("KIE says that it failed: ")
-    for one, was in before.items():
-        now = world.row(one)
-        assert (now.delivery_state, now.status, now.failure_code, now.failure_message) == (
-            was.delivery_state,
-            was.status,
-            was.failure_code,
-            was.failure_message,
-        )
-        assert (now.lease_until, now.next_attempt_at) == (None, None)
-
-
-def test_an_item_of_a_killed_worker_is_taken_up(world: World) -> None:
-    ids = broken(world, 3)
-    plan = started()
-    with pytest.raises(Killed):
-        running.run(plan.id, fused(tools.current(), Fuse(4)), threads=1)
-    [(left,)] = world.sql("SELECT count(*) FROM resync_items WHERE state = 'working'")
-    assert left == 1
-    assert running.run(plan.id, tools.current(), run_for_s=1.0) > 0
-    seen = views.plan(ADA, plan.id, datetime.now(UTC))
-    assert (seen.plan.state, seen.progress.by_state[ItemState.WORKING]) == (PlanState.RUNNING, 1)
-    world.sql("UPDATE resync_items SET lease_until = now() WHERE state = 'working'")
-    world.sql("UPDATE generations SET lease_until = now() WHERE lease_until IS NOT NULL")
-    world.sql("DELETE FROM procrastinate_jobs")
-    assert running.sweep(tools.current()) == 1
-    world.work()
-    assert results(plan) == {ItemState.DELIVERED: 3}
-    assert delivered(world, ids) == Counter(ids)
-
-
-def test_a_dead_workers_item_is_put_away_with_an_aborted_plan_and_put_back_with_a_paused_one(
-    world: World,
-) -> None:
-    broken(world, 2)
-    for act, state in ((service.abort, ItemState.NOT_BEGUN), (service.pause, ItemState.WAITING)):
-        plan = started()
-        world.sql(
-            "UPDATE resync_items SET state = 'working', lease_until = now() - interval '1 s'"
-            " WHERE plan_id = %s AND n = 1",
-            plan.id,
-        )
-        world.sql(
-            "UPDATE resync_items SET lease_until = now() + interval '1 s' WHERE plan_id = %s AND n = 1",
-            plan.id,
-        )
-        act(ADA, plan.id, tools.current())
-        world.sql(
-            "UPDATE resync_items SET lease_until = now() - interval '1 s' WHERE plan_id = %s AND n = 1",
-            plan.id,
-        )
-        running.sweep(tools.current())
-        assert {one.state for one in views.every_item(ADA, plan.id)} == {state}
-
-
-def test_a_fault_of_ours_is_written_down_with_its_item_and_stops_no_other(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ids = broken(world, 3)
-    plan, given = started(), following.carry_on
-
-    def carry_on(generation: Generation, *more: Any) -> None:
-        if str(generation.id) == ids[0]:
-            raise RuntimeError("a fault with the key sk-1234567890abcdef1234567890abcdef")
-        given(generation, *more)
-
-    monkeypatch.setattr(following, "carry_on", carry_on)
-    world.work()
-    world.sql("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE task_name = 'run_plan'")
-    world.work()
-    assert results(plan) == {ItemState.DELIVERED: 2, ItemState.FAILED: 1}
-    assert item_of(plan, ids[0]).sentence.startswith(
-        "Something went wrong on our side (RuntimeError: a fault"
-    )
-
-
 def test_ten_thousand_are_previewed_without_reading_them_at_once(world: World) -> None:
     world.sql(
         "INSERT INTO generations (id, provider, kind, model, status, delivery_state, task_id, created_at,"
@@ -485,14 +227,6 @@ def test_ten_thousand_are_previewed_without_reading_them_at_once(world: World) -
         service.start(ADA, plan.id, tools.current())
     service.start(ADA, plan.id, tools.current(), typed=10_000)
     service.abort(ADA, plan.id, tools.current())
-
-
-def test_a_plan_waits_in_a_queue_of_its_own(world: World) -> None:
-    broken(world, 2)
-    world.sql("DELETE FROM procrastinate_jobs")
-    started()
-    waiting = world.sql("SELECT queue_name, task_name FROM procrastinate_jobs WHERE status = 'todo'")
-    assert [tuple(row) for row in waiting] == [("plans", "run_plan")]
 
 
 def test_the_items_come_as_a_file(world: World) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core import access
+from core import access, database
 from core.alerts import service as alerts
 from core.budget import fold, proof
 from core.deliveries import tools as deliveries
@@ -96,7 +96,7 @@ def test_the_ledger_is_that_of_the_runs_and_nobody_has_more_than_the_quota(rehea
         f" AND l.kind = 'settle' WHERE c.purpose = 'training' AND c.run_id {MINE} AND cost_usd <> amount_usd"
     )
     assert calls == []
-    with deliveries.database.reading() as connection:
+    with database.reading() as connection:
         assert proof.differences(connection) == ()
     most = world.sql(
         "SELECT count(*) FROM lora_models WHERE training_status <> 'failed'"

@@ -13,6 +13,7 @@ from core.access import Actor, Role
 from core.deliveries import frames, sending, service, tools, views
 from core.deliveries.models import Generation
 from core.errors import Conflict, InvalidInput, NotFound
+from core.loras import views as library
 from tests.journeys import loras
 from tests.journeys.world import World, until
 
@@ -76,6 +77,22 @@ def test_a_first_frame_is_made_and_handed_over(
     assert costs(world, frame.id, row.id) == [("fal", "0.0350"), usd]
     assert loras.uses(world, ada) == (1, [(str(made.id), "first_frame")])
     assert world.events(str(made.id))[:3] == ["created", "frame_ready", "submitted"]
+
+
+def test_a_first_frame_costs_what_the_table_of_prices_says(world: World) -> None:
+    ada = loras.completed(world)
+    world.sql(
+        "INSERT INTO prices (provider, service, unit, unit_usd, valid_from, source)"
+        " VALUES ('fal', 'flux-lora', 'megapixel', 0.05, now(), 'a test')"
+    )
+    try:
+        quote = views.quote(ACTOR, KLING, {"prompt": PROMPT}, library.get(ACTOR, ada))
+        made = begin(ada, KLING)
+        world.settle(str(made.id), {"delivered"})
+    finally:
+        world.sql("DELETE FROM prices WHERE source = 'a test'")
+    assert str(quote.frame_usd) == "0.050000"
+    assert costs(world, made.frame_id) == [("fal", "0.0500")]
 
 
 def test_a_film_at_fal_starts_from_the_frame_too(world: World) -> None:

@@ -175,6 +175,21 @@ def test_without_images_the_description_is_what_they_are_drawn_by(
     assert connection.execute("SELECT count(*) FROM training_drawings").fetchone() == (6,)
 
 
+def test_nothing_more_is_offered_while_images_are_still_to_come(
+    open_page: OpenPage, trainings: None, connection: Connection
+) -> None:
+    draft_id = training_seeds.draft(3)
+    filling_up.ask(training_seeds.OPERATOR, draft_id, "", 0, tools.current())
+    failed = "UPDATE training_drawings SET state = 'failed', next_attempt_at = NULL"
+    connection.execute(f"{failed} WHERE id = (SELECT min(id::text)::uuid FROM training_drawings)".encode())
+    app = open_page(PAGE, draft=str(draft_id))
+    assert not failures_of(app)
+    assert "so-generate-ask" not in {one.key for one in app.button}
+    connection.execute(failed.encode())
+    app.run()
+    assert app.button(key="so-generate-ask").label.startswith("Generate 2")
+
+
 def test_an_image_in_doubt_is_a_persons(open_page: OpenPage, trainings: None, connection: Connection) -> None:
     draft_id = training_seeds.draft(4)
     filling_up.ask(training_seeds.OPERATOR, draft_id, "", 0, tools.current())
@@ -268,7 +283,8 @@ def test_the_form_of_an_address_is_filled_within_the_bounds(open_page: OpenPage,
 def test_a_pod_is_quoted_as_usual_and_at_most(open_page: OpenPage, trainings: None) -> None:
     app = open_page(PAGE, trainer="RunPod")
     assert not failures_of(app)
-    assert "$1.45 usually, $7.44 at most" in html_of(app)
+    assert "$1.45</span>" in html_of(app)
+    assert "usually, at most $7.44: training $7.34, test images $0.11" in html_of(app)
     assert "$192.56 of $200.00 left afterwards" in html_of(app)
     assert app.button(key="so-launch").label == "Launch for at most \\$7.44"
 

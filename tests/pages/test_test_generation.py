@@ -1,5 +1,6 @@
 """Test generation: form, nonce, history, and a generation in every state."""
 
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -108,7 +109,8 @@ def test_every_model_has_its_form(model: Model, open_page: OpenPage) -> None:
     assert not failures_of(app)
     for field in model.fields:
         assert app.get_by_key(f"so-form-{model.id}-{field.name}") is not None
-    price = model.price({field.name: field.default for field in model.fields if field.default is not None})
+    defaults = {field.name: field.default for field in model.fields if field.default is not None}
+    price = model.usd(defaults, {"flux-lora": Decimal("0.035")})
     assert any(str(price.normalize()).lstrip("0") in label for label in labels(app))
 
 

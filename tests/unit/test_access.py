@@ -23,9 +23,13 @@ MAY = {
     Action.MODERATE_LORA: {"operations", "admin"},
     Action.MANAGE_BUDGET: {"operations", "admin"},
     Action.TEST_ALERTS: {"operations", "admin"},
+    Action.RUN_PLAN: {"support", "operations", "admin"},
+    Action.MANAGE_FAILURES: {"support", "operations", "admin"},
     Action.STEER_JOBS: {"operations", "admin"},
     Action.CHECK_CONFIGURATION: {"operations", "admin"},
     Action.MEND_STORAGE: {"operations", "admin"},
+    Action.READ_AUDIT: {"operations", "admin"},
+    Action.MANAGE_STAFF: {"admin"},
 }
 
 

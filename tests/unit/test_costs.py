@@ -35,6 +35,25 @@ def test_the_amount(credits_consumed: Decimal | None, row: Any, amount: str, uni
     assert (cost["amount_usd"], cost["unit"], cost["source_key"]) == (amount, unit, "kie:task_1")
 
 
+@pytest.mark.parametrize(
+    ("size", "pixels", "amount"), [("square_hd", "2", "0.0800"), ("square", "1", "0.0400")]
+)
+def test_a_model_that_is_paid_by_a_unit_costs_what_the_table_of_prices_says(
+    size: str, pixels: str, amount: str
+) -> None:
+    record = TaskRecord("fal_1", ProviderState.SUCCESS)
+    made = generation(
+        provider="fal",
+        model="fal-ai/flux-lora",
+        input={"prompt": "ada", "image_size": size},
+        submitted_at=NOW,
+        task_id="fal_1",
+    )
+    [cost] = json.loads(cost_json(made, record, own=Rate(Decimal("0.04"), "fal/flux-lora 2026-11-26")))
+    assert (cost["quantity"], cost["unit"], cost["amount_usd"]) == (pixels, "megapixel", amount)
+    assert cost["price_version"] == "fal/flux-lora 2026-11-26"
+
+
 def test_what_another_system_paid_for_is_not_ours() -> None:
     assert line(Decimal(5), submitted_at=None) == []
 

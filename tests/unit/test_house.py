@@ -23,14 +23,18 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("core.loras",),
     ("core.budget",),
     ("core.upgrade", "core.usage", "core.notifications", "core.machinery", "core.visits"),
-    ("core.providers", "core.storage", "core.work", "core.audit", "core.access"),
+    ("core.providers", "core.storage", "core.work", "core.staff", "core.audit", "core.trail", "core.access"),
+    ("core.standing",),
     ("core.queries",),
-    ("core.database", "core.settings", "core.errors", "core.log", "core.version"),
+    ("core.database", "core.settings", "core.door", "core.errors", "core.log", "core.version"),
 )
 FLOOR = set(LAYERS[-1])
 # What a room may import beside that, each for its reason.
 ALSO = {
     "core.audit": {"core.access"},  # who acted stands on each line
+    "core.trail": {"core.access"},  # not everybody may read it
+    "core.staff": {"core.access", "core.audit"},  # acts like a domain, for all of them
+    "app": {"pages"},  # what Streamlit's socket says is told to the pages
     "core.local": {"core.sandbox"},  # the one-command stack starts it
     "pages": {"app"},
 } | {room: FLOOR - {room} for room in FLOOR}
@@ -55,6 +59,15 @@ ONLY_IN = {
     "apprise": ("core/notifications/channels.py",),
     "apscheduler": ("jobs/clock.py",),
     "procrastinate": ("jobs/worker.py",),
+    # What others name is fetched by core/providers/fetch.py alone; the rest speaks to configured addresses.
+    "httpx": (
+        "core/providers/",
+        "core/storage/",
+        "core/sandbox/",
+        "core/rehearsal/control.py",
+        "core/web/jwks.py",
+        "core/configuration/of_others.py",
+    ),
 }
 LONGEST_FILE = 400
 

@@ -16,10 +16,10 @@ from starlette.routing import Route
 from starlette.types import Message
 
 from core import settings
-from core.errors import LocalStackError
+from core.errors import LocalStackError, SettingsError
 from core.local import address, postgres, stack
 from core.local.address import WebAddress
-from core.local.lifespan import WhileStarting
+from core.local.lifespan import WhileStarting, lifespan
 
 
 @pytest.fixture
@@ -147,3 +147,20 @@ def test_a_stopped_start_lets_go_of_its_folder() -> None:
         first.stop()
         assert stack.status().phase == "absent"
         stack.begin(given, where).stop()
+
+
+def test_a_configured_product_without_sign_in_does_not_start_its_pages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ops:secret@db.example.com/ops")
+    monkeypatch.delenv("STUDIO_OPS_LOCAL_STACK", raising=False)
+    settings.current.cache_clear()
+
+    async def begin() -> None:
+        async with lifespan(lambda: pytest.fail("no local stack was asked for"))(None):
+            pytest.fail("it started")
+
+    with pytest.raises(SettingsError, match=r"OIDC_METADATA_URL, OIDC_CLIENT_ID, .* are not set") as refused:
+        asyncio.run(begin())
+    assert "uvicorn core.web.app:app" in refused.value.message
+    settings.current.cache_clear()

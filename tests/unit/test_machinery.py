@@ -13,10 +13,11 @@ from core.machinery import policy
 from core.machinery.models import Facts, Health, Pause
 from core.machinery.schedule import SCHEDULE, slot_of
 from core.machinery.views import QUEUES
+from core.work import runs
 from core.work.tally import WINDOW, Tally
 from jobs import worker
 from jobs.schedule import JOBS
-from pages.components import job_words
+from pages.components import banner, job_words
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 POLL, HEAL = SCHEDULE["poll"], SCHEDULE["heal"]
@@ -117,6 +118,10 @@ def test_a_reason_is_kept_as_one_line() -> None:
 )
 def test_whether_runs_become_slower(took_s: tuple[float, ...], times: float | None) -> None:
     assert policy.slower(took_s) == times
+
+
+def test_the_banner_tells_of_a_dead_role_within_90_seconds() -> None:
+    assert runs.DEAD_AFTER + runs.BEAT_EVERY + timedelta(seconds=banner.REFRESH_S) <= timedelta(seconds=90)
 
 
 def test_every_job_and_queue_is_known_everywhere() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from core.access import Role
+from core.door import KEY_ROLES
 from core.errors import SettingsError
 from core.settings import ROOT, Settings, load
 
@@ -43,8 +45,80 @@ def test_an_empty_value_counts_as_none() -> None:
 
 
 def test_several_api_keys_allow_rotation() -> None:
-    assert load({"OPS_API_KEY": " new , old ,, "}).api_keys == ("new", "old")
+    found = load({"OPS_API_KEY": " new , old ,, "}).api_keys
+    assert [key.key.get_secret_value() for key in found] == ["new", "old"]
     assert load({}).api_keys == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "role", "key"),
+    [
+        ("plain-key", None, "operations", "plain-key"),
+        ("app:abc", "app", "operations", "abc"),
+        ("app:viewer:abc", "app", "viewer", "abc"),
+        ("app:support:a:b=", "app", "support", "a:b="),
+        ("Not A Name:abc", None, "operations", "Not A Name:abc"),
+        ("app:", None, "operations", "app:"),
+        ("app:viewer:", "app", "operations", "viewer:"),
+    ],
+)
+def test_an_api_key_may_have_a_name_and_a_role(given: str, name: str | None, role: str, key: str) -> None:
+    [found] = load({"OPS_API_KEY": given}).api_keys
+    assert (found.name, found.role, found.key.get_secret_value()) == (name, role, key)
+
+
+def test_an_api_key_with_a_role_that_there_is_not_stops_the_start_without_showing_it() -> None:
+    with pytest.raises(SettingsError, match="the key named app has a role that does not exist") as refused:
+        load({"OPS_API_KEY": "app:boss:very-secret-key"})
+    assert "very-secret-key" not in refused.value.message
+    assert set(KEY_ROLES) == set(Role)
+
+
+SIGN_IN = {
+    "OIDC_METADATA_URL": "https://login.example.com/.well-known/openid-configuration",
+    "OIDC_CLIENT_ID": "studio-ops",
+    "OIDC_CLIENT_SECRET": "client-secret",
+    "SESSION_SECRET": "s" * 32,
+    "PUBLIC_BASE_URL": "https://ops.example.com",
+}
+
+
+def test_sign_in_as_a_whole() -> None:
+    found = load(
+        {**SIGN_IN, "STAFF_DOMAINS": " @Example.com, studio.example ,", "FIRST_ADMIN": " Ada@X.Com "}
+    )
+    assert found.signs_in
+    assert found.behind_tls
+    assert found.allowed_domains == ("example.com", "studio.example")
+    assert found.first_admin_email == "ada@x.com"
+    assert (found.session_hours, found.session_idle_minutes) == (8, 60)
+    found.require_sign_in()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"OIDC_CLIENT_SECRET": ""}, "sign-in needs OIDC_CLIENT_SECRET too"),
+        ({"SESSION_SECRET": "", "OIDC_CLIENT_ID": ""}, "sign-in needs OIDC_CLIENT_ID, SESSION_SECRET too"),
+        ({"SESSION_SECRET": "short-secret"}, "SESSION_SECRET must have 32 characters"),
+        ({"OIDC_METADATA_URL": "http://login.example.com/x"}, "OIDC_METADATA_URL must be a URL such as"),
+        ({"OIDC_METADATA_URL": "nothing"}, "OIDC_METADATA_URL must be a URL such as"),
+        ({"PUBLIC_BASE_URL": "http://ops.example.com"}, "PUBLIC_BASE_URL must begin with https://"),
+        ({"FIRST_ADMIN": "ada"}, "FIRST_ADMIN must be one mail address"),
+        ({"FIRST_ADMIN": "a@x.com,b@x.com"}, "FIRST_ADMIN must be one mail address"),
+        ({"SESSION_HOURS": "1", "SESSION_IDLE_MINUTES": "90"}, "must be no longer than SESSION_HOURS"),
+        ({"SESSION_IDLE_MINUTES": "0"}, "SESSION_IDLE_MINUTES"),
+    ],
+)
+def test_half_a_sign_in_stops_the_start(change: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as refused:
+        load({**SIGN_IN, **change})
+    assert "short-secret" not in refused.value.message
+
+
+def test_pages_without_sign_in_name_what_is_missing() -> None:
+    with pytest.raises(SettingsError, match="OIDC_METADATA_URL, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, SESSION"):
+        load({"DATABASE_URL": "postgresql://u@db.example.com/x"}).require_sign_in()
 
 
 def test_fetch_hosts_and_the_sandboxs_address() -> None:

@@ -73,7 +73,7 @@ def test_a_good_token_is_not_checked_again_until_it_expires(monkeypatch: pytest.
 
     monkeypatch.setattr(jwt, "decode", counted)
     for now, times in ((1_000_000, 1), (1_000_029, 1), (1_000_031, 2)):
-        monkeypatch.setattr(auth.time, "time", lambda now=now: float(now))
+        monkeypatch.setattr(time, "time", lambda now=now: float(now))
         assert auth.actor_of(given).id == "user-1"
         assert len(checked) == times
 

@@ -17,7 +17,8 @@ from core.settings import load
 from core.web.cross_origin import AllowedOrigins
 from core.web.crowds import Crowds
 from core.web.headers import SecurityHeaders
-from core.web.pace import Pace
+from core.web.own_pace import OwnPace
+from core.web.routes import MIDDLEWARE
 
 CONFIGURED = {"DATABASE_URL": "postgresql://127.0.0.1/ops"}
 Configure = Callable[..., None]
@@ -159,8 +160,8 @@ def crowds(calls: int = 5, refusals: int = 3) -> Middleware:
     now = [0.0]
     return Middleware(
         Crowds,
-        calls=Pace(calls, 1, "requests", lambda: now[0]),
-        refusals=Pace(refusals, 1, "requests without a good credential", lambda: now[0]),
+        calls=OwnPace(calls, 1, "requests", lambda: now[0]),
+        refusals=OwnPace(refusals, 1, "requests without a good credential", lambda: now[0]),
     )
 
 
@@ -177,6 +178,10 @@ def test_an_address_that_is_refused_too_often_hears_nothing_more(given: dict[str
     found = ask(client(crowds(calls=100)), *[("GET", given)] * 5)
     assert [one.status_code for one in found] == [401] * 3 + [429] * 2
     assert "good credential" in found[4].json()["error"]["message"]
+
+
+def test_pages_api_webhooks_and_files_all_have_it() -> None:
+    assert {"Crowds", "SecurityHeaders"} <= {getattr(one.cls, "__name__", "") for one in MIDDLEWARE}
 
 
 def test_behind_one_proxy_a_good_credential_is_let_in_whatever_the_others_do() -> None:

@@ -156,8 +156,9 @@ def test_every_aspect_ratio_has_its_size() -> None:
 )
 def test_both_parts_are_in_the_quote(model: str, given: dict[str, str], frame: str, usd: str) -> None:
     made = with_lora.plan(catalogue.require(model), {"prompt": "ada", **given}, READY, references=0)
-    assert (made.frame_usd, made.model_usd) == (Decimal(frame), Decimal(usd))
-    assert made.total_usd == Decimal(frame) + Decimal(usd)
+    quote = with_lora.quote(made, {"flux-lora": Decimal("0.035")})
+    assert (quote.frame_usd, quote.model_usd) == (Decimal(frame), Decimal(usd))
+    assert quote.total_usd == Decimal(frame) + Decimal(usd)
 
 
 @pytest.mark.parametrize(
