@@ -81,7 +81,7 @@ def file(actor: Actor, lora: Lora, now: datetime, zone: tzinfo) -> None:
         ("Base model", escape(lora.base_model or "unknown")),
         ("Made", times.ago_html(lora.created_at, now, zone)),
         ("Completed", times.ago_html(lora.completed_at, now, zone) if lora.completed_at else "–"),
-        ("Training cost", formats.money(lora.training_cost) if lora.training_cost is not None else "–"),
+        ("Training cost", formats.total(lora.training_cost) if lora.training_cost is not None else "–"),
     ]
     if lora.file_size:
         monthly = policy.monthly_cost(lora.file_size, views.gigabyte_price(actor, now))
