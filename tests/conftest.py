@@ -23,13 +23,12 @@ from core.local import postgres
 
 _serial = itertools.count(1)
 # With rich about, an error that is logged would be drawn with every local of every frame: half a second each.
-structlog.configure(
-    processors=[
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
-    ]
-)
+PLAIN_LOG = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+]
+structlog.configure(processors=PLAIN_LOG)
 
 # For longer, other ways each time, within 25 minutes on two free cores:
 # `pytest -n 0 --hypothesis-profile=campaign tests/journeys/test_any_order.py`
@@ -58,6 +57,15 @@ def _nothing_outside() -> Iterator[None]:
     socket.socket.connect = guarded  # type: ignore[method-assign,assignment]
     yield
     socket.socket.connect = connect  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def _plain_log() -> Iterator[None]:
+    """A test that has logs written as in production leaves the next one the plain ones."""
+    yield
+    if structlog.get_config()["processors"] is not PLAIN_LOG:
+        structlog.reset_defaults()
+        structlog.configure(processors=PLAIN_LOG)
 
 
 @pytest.fixture(scope="session")

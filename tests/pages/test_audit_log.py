@@ -8,13 +8,14 @@ from typing import Any
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 
 from core import access, audit, database, trail
 from core.access import Actor, Role
 from core.errors import NotAllowed
 from core.trail import Filter
 from core.web import export
-from core.web.app import app as api
+from core.web.routes import MIDDLEWARE, ROUTES
 from pages.components import audit_words
 from pages.navigation import PAGES, pages_of
 from tests.pages import seeding
@@ -140,6 +141,7 @@ def test_the_file_has_the_whole_filter_and_no_formula(open_page: OpenPage) -> No
         act(Actor("person", "x", "@SUM(A1)", frozenset(), "page"), "lora.tag", "lora_model", f"id-{n}")
     app = open_page(PAGE, what="lora.tag")
     link = next(one for one in app.get("link_button") if "CSV" in one.proto.label).proto.url
+    api = Starlette(routes=ROUTES, middleware=MIDDLEWARE)
     with TestClient(api, base_url="http://127.0.0.1:8501") as client:
         answer = client.get(link)
         rows = list(csv.DictReader(io.StringIO(answer.text)))
