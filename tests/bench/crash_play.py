@@ -210,6 +210,7 @@ def comes_by(on: Play, run_id: UUID, what: Later = "") -> None:
     )
     on.stage.sql(
         "UPDATE lora_training_jobs SET updated_at = updated_at - CAST(%(age)s AS interval),"
+        " completed_at = completed_at - CAST(%(age)s AS interval),"
         " zip_built_at = zip_built_at - CAST(%(age)s AS interval) WHERE id = %(id)s",
         id=run_id,
         age=age,
