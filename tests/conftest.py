@@ -23,7 +23,7 @@ from core.local import postgres
 
 _serial = itertools.count(1)
 # With rich about, an error that is logged would be drawn with every local of every frame: half a second each.
-PLAIN_LOG = [
+PLAIN_LOG: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
     structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
