@@ -33,16 +33,6 @@ def is_new(group: FailureGroup, now: datetime) -> bool:
     return now - group.first_seen_at <= NEW_FOR
 
 
-def text(field: str, given: str, longest: int) -> str | None:
-    """A note or owner as it is kept; None for an empty one. Raises InvalidInput for one that is too long."""
-    said = " ".join(given.split())
-    if len(said) > longest:
-        raise InvalidInput(
-            field, f"A {field} has at most {longest} characters; this has {len(said):,}. Shorten it."
-        )
-    return "".join(c if c.isprintable() else "�" for c in said) or None
-
-
 def check_until(until: datetime | None, now: datetime) -> datetime:
     """Until when it is ignored. Raises InvalidInput for none, one that is over, or one too far away."""
     if until is None or until <= now:

@@ -2,11 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from core import access, audit, database
+from core import access, audit, database, said
 from core.access import Action, Actor
 from core.deliveries import windows
 from core.deliveries.rollups import KEPT
 from core.deliveries.windows import DAY, Filter
+from core.errors import Conflict
 from core.failures import policy
 from core.failures.models import FailureGroup, GroupState
 from core.failures.repository import SQL, find, to_group
@@ -71,8 +72,8 @@ def change(
     or Conflict with the reason.
     """
     actor = access.check(actor, Action.MANAGE_FAILURES)
-    said = policy.text("note", note, policy.LONGEST_NOTE)
-    whose = policy.text("owner", owner, policy.LONGEST_OWNER)
+    words = said.text("note", note, policy.LONGEST_NOTE)
+    whose = said.text("owner", owner, policy.LONGEST_OWNER)
     ends = policy.check_until(until, now) if state is GroupState.IGNORED else None
     with database.transaction() as connection:
         before = find(connection, signature)
@@ -84,14 +85,15 @@ def change(
             state=state,
             ignored_until=ends,
             owner=whose or takes,
-            note=said or before.note,
+            note=words or before.note,
             by=actor.name,
             now=now,
             from_states=[seen],
         )
         if row is None:
             policy.check_change(find(connection, signature), state, seen)
-        after = to_group(row) if row is not None else before
+            raise Conflict("It has changed since you saw it. Look again.")
+        after = to_group(row)
         audit.record(
             connection,
             actor,
@@ -100,6 +102,6 @@ def change(
             signature,
             before={"state": before.state, "owner": before.owner},
             after={"state": after.state, "owner": after.owner, "ignored_until": ends},
-            reason=said,
+            reason=words,
         )
     return after

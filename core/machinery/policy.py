@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from statistics import median
 
+from core import said
 from core.errors import InvalidInput
 from core.machinery.models import Facts, Health, Pause
 from core.machinery.schedule import Job
@@ -82,11 +83,9 @@ def slower(took_s: tuple[float, ...]) -> float | None:
 
 def check_reason(text: str) -> str:
     """The reason as it is kept. InvalidInput when there is none, or a novel."""
-    kept = " ".join(text.replace("\x00", "").split())
+    kept = said.text("reason", text, MAX_REASON) or ""
     if len(kept) < 3:
         raise InvalidInput("reason", "Say why; it stands in the audit log and on the page.")
-    if len(kept) > MAX_REASON:
-        raise InvalidInput("reason", f"A reason has at most {MAX_REASON} characters; this has {len(kept):,}.")
     return kept
 
 

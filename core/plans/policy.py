@@ -218,16 +218,6 @@ def check_size(found: int) -> None:
         )
 
 
-def text(field: str, given: str, longest: int) -> str | None:
-    """A name or reason as it is kept; None for an empty one. Raises InvalidInput for one that is too long."""
-    said = " ".join(given.split())
-    if len(said) > longest:
-        raise InvalidInput(
-            field, f"A {field} has at most {longest} characters; this has {len(said):,}. Shorten it."
-        )
-    return "".join(c if c.isprintable() else "�" for c in said) or None
-
-
 def check_can_start(plan: Plan, typed: int | None, now: datetime) -> None:
     """Raise Conflict or InvalidInput with the reason why this draft cannot be started like this."""
     if plan.state is not PlanState.DRAFT:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from core import access, audit, database
+from core import access, audit, database, said
 from core.access import Action, Actor
 from core.deliveries.models import Generation
 from core.deliveries.tools import Tools
@@ -32,7 +32,7 @@ def prepare(actor: Actor | None, source: Source, tools: Tools, *, request_key: s
     actor = access.check(actor, Action.RUN_PLAN)
     if not 8 <= len(request_key) <= MAX_REQUEST_KEY:
         raise InvalidInput("request_key", f"request_key must have 8 to {MAX_REQUEST_KEY} characters.")
-    called = policy.text("name", name, policy.LONGEST_PLAN_NAME) or policy.words(source)
+    called = said.text("name", name, policy.LONGEST_PLAN_NAME) or policy.words(source)
     policy.check_source(source)
     now = tools.clock()
     with database.transaction() as connection:
@@ -123,8 +123,8 @@ def start(
     field, or Conflict with the reason.
     """
     actor = access.check(actor, Action.RUN_PLAN)
-    why = policy.text("reason", reason, policy.LONGEST_REASON)
-    called = policy.text("name", name, policy.LONGEST_PLAN_NAME)
+    why = said.text("reason", reason, policy.LONGEST_REASON)
+    called = said.text("name", name, policy.LONGEST_PLAN_NAME)
     now = tools.clock()
     with database.transaction() as connection:
         plan = find(connection, plan_id)
@@ -163,7 +163,7 @@ def _change(
     actor: Actor | None, plan_id: UUID, state: PlanState, action: str, tools: Tools, reason: str = ""
 ) -> Plan:
     actor = access.check(actor, Action.RUN_PLAN)
-    why = policy.text("reason", reason, policy.LONGEST_REASON)
+    why = said.text("reason", reason, policy.LONGEST_REASON)
     now = tools.clock()
     with database.transaction() as connection:
         before = find(connection, plan_id)

@@ -4,6 +4,8 @@ from uuid import UUID
 
 import streamlit as st
 
+from pages.components import address
+
 PARAMETER = "generation"
 # Another one that is shown beside it.
 BESIDE = "beside"
@@ -11,10 +13,7 @@ BESIDE = "beside"
 
 def chosen() -> UUID | None:
     """The generation that the address names; None when it names none that could exist."""
-    try:
-        return UUID(st.query_params.get(PARAMETER, ""))
-    except ValueError:
-        return None
+    return address.uuid_of(PARAMETER)
 
 
 def named_badly() -> bool:

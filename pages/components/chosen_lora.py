@@ -7,6 +7,7 @@ from uuid import UUID
 import streamlit as st
 
 from core.loras.models import STATUSES, Search, Sort
+from pages.components import address
 
 PARAMETER = "lora"
 SEARCH, SORT, STATUS, CREATOR, SINCE = "search", "sort", "status", "creator", "since"
@@ -25,10 +26,7 @@ def named() -> bool:
 
 def chosen() -> UUID | None:
     """The LoRA; None when the address names none that could exist."""
-    try:
-        return UUID(st.query_params.get(PARAMETER, ""))
-    except ValueError:
-        return None
+    return address.uuid_of(PARAMETER)
 
 
 def choose(lora_id: UUID) -> None:

@@ -4,6 +4,8 @@ from uuid import UUID
 
 import streamlit as st
 
+from pages.components import address
+
 PARAMETER = "plan"
 
 
@@ -14,10 +16,7 @@ def named() -> bool:
 
 def chosen() -> UUID | None:
     """The plan; None when the address names none that could exist."""
-    try:
-        return UUID(st.query_params.get(PARAMETER, ""))
-    except ValueError:
-        return None
+    return address.uuid_of(PARAMETER)
 
 
 def choose(plan_id: UUID) -> None:

@@ -4,6 +4,8 @@ from uuid import UUID
 
 import streamlit as st
 
+from pages.components import address
+
 PARAMETER, OTHER = "run", "with"
 
 
@@ -14,19 +16,12 @@ def named() -> bool:
 
 def chosen() -> UUID | None:
     """The run; None when the address names none that could exist."""
-    return _id(PARAMETER)
+    return address.uuid_of(PARAMETER)
 
 
 def other() -> UUID | None:
     """The run that it is compared with."""
-    return _id(OTHER)
-
-
-def _id(name: str) -> UUID | None:
-    try:
-        return UUID(st.query_params.get(name, ""))
-    except ValueError:
-        return None
+    return address.uuid_of(OTHER)
 
 
 def choose(run_id: UUID, compared_with: UUID | None = None) -> None:

@@ -8,11 +8,19 @@ import pytest
 
 from core import database
 from tests.database.cluster import Cluster, versions
+from tests.database.shared import shared_database
 
 VERSIONS = versions()
 NEWEST = max(VERSIONS, key=int)
 
 Clusters = Callable[..., Cluster]
+
+
+@pytest.fixture(scope="module")
+def _connected(postgres_server: str) -> Iterator[None]:
+    """This process, connected to a database that files of this folder share; each empties what it needs."""
+    with shared_database(postgres_server):
+        yield
 
 
 @pytest.fixture(scope="session")

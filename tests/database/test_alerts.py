@@ -1,7 +1,6 @@
 """Alert rows: opened once a cause, renewed, shown again when they grow, resolved when the cause is gone."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,17 +12,10 @@ from core.alerts import policy, repository, service, views
 from core.alerts.models import Alert, Kind
 from core.errors import Conflict, InvalidInput, NotAllowed
 from core.work import runs
-from tests.database.shared import shared_database
 
 ADA = access.command_line("ada")
 NOW = datetime.now(UTC)
 S, M, H = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """How much a caller may ask holds for all processes together, and costs a question for ten requests."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,15 +10,8 @@ from core.errors import TooManyRequests
 from core.web.pace import KEPT_S, Pace
 from core.work import allowances
 from core.work.allowances import Allowance, Granted
-from tests.database.shared import shared_database
 
 OF = Allowance("test", 100, 0.001)
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -17,17 +17,10 @@ from core.errors import NotFound
 from core.providers import runpod, runpod_pods
 from core.sandbox import runpod_wire
 from tests.database import ledger
-from tests.database.shared import shared_database
 
 ADA = access.command_line("ada")
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NEXT_MONTH = datetime(2026, 12, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Limits, overrides and prices, each with its history; and lines as pages and files read them."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -24,18 +23,11 @@ from core.budget.rates import Rate
 from core.errors import Conflict, InvalidInput, NotAllowed
 from tests.database import ledger
 from tests.database.ledger import NOW, delivery, line_of, reserve, settle, sql
-from tests.database.shared import shared_database
 
 ADA = access.command_line("ada")
 MIA = Actor("person", "mia", "Mia", frozenset({Role.PRODUCT}), "page")
 NOVEMBER = date(2026, 11, 1)
 D = Decimal
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture(autouse=True)

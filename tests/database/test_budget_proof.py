@@ -1,7 +1,6 @@
 """The nightly proof: totals against their lines, an alert a month that differs, closed when it is mended."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,7 +15,6 @@ from core.budget.models import CostLine, Reservation
 from core.settings import ROOT
 from jobs import prove_totals
 from tests.database import ledger
-from tests.database.shared import shared_database
 
 ADA = access.command_line("ada")
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -25,12 +23,6 @@ GONE = (
     "DO $$ BEGIN PERFORM set_config('session_replication_role', 'replica', true);"
     " DELETE FROM job_costs WHERE kind = 'settle'; END $$"
 )
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 import random
 import string
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -29,7 +28,6 @@ from core.budget.models import (
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from tests.database import ledger
 from tests.database.ledger import NOW, delivery, line_of, reserve, settle, sql
-from tests.database.shared import shared_database
 
 ADA = access.command_line("ada")
 MIA = Actor("person", "mia", "Mia", frozenset({Role.PRODUCT}), "page")
@@ -37,12 +35,6 @@ NOVEMBER = date(2026, 11, 1)
 D = Decimal
 # No compression makes it fit into an index's entry.
 LONG = "".join(random.Random(1).choices(string.ascii_letters, k=9_000))
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture(autouse=True)

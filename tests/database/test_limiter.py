@@ -1,7 +1,6 @@
 """The limiter in Postgres: the rate holds for everybody together, and the urgent go first."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -11,15 +10,8 @@ from core import database
 from core.deliveries import following
 from core.work import limiter
 from core.work.limiter import HORIZON_S, Limit, Places, Priority, reserve
-from tests.database.shared import shared_database
 
 LIMIT = Limit("test:calls", 10.0)
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Jobs that people run and pause, what clocks do with it, and what alerts find; on a real database."""
 
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -18,18 +17,11 @@ from core.work import runs
 from jobs import clock
 from jobs.schedule import JOBS
 from tests.database.ledger import sql
-from tests.database.shared import shared_database
 
 NOW = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
 ADA = access.command_line("ada")
 EYES = Actor("person", "eve", "Eve", frozenset({Role.VIEWER, Role.SUPPORT, Role.PRODUCT}), "page")
 ONE, TWO = uuid.UUID(int=1), uuid.UUID(int=2)
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture(autouse=True)

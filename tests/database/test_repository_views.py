@@ -1,6 +1,5 @@
 """What pages are told of deliveries: counted, paged and explained from real rows."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,18 +13,11 @@ from core.deliveries.models import DeliveryState, Generation
 from core.deliveries.repository import find
 from core.errors import NotAllowed, NotFound, NotSignedIn
 from tests.database import ledger
-from tests.database.shared import shared_database
 
 S = DeliveryState
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 VIEWER = Actor("person", "v", "A viewer", frozenset({Role.VIEWER}), "page")
 FLUX = "flux-2/pro-text-to-image"
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture

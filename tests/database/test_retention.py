@@ -2,7 +2,6 @@
 
 import threading
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,17 +12,10 @@ from core.alerts import service, views
 from core.deliveries import retention
 from core.deliveries.models import ACTIVE, DeliveryState
 from core.deliveries.retention import Keep
-from tests.database.shared import shared_database
 
 NOW = datetime.now(UTC)
 D = timedelta(days=1)
 KEEP = Keep(events_from=NOW - 90 * D, callbacks_from=NOW - 30 * D)
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture(autouse=True)

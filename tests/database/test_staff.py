@@ -14,16 +14,9 @@ from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, NotSignedI
 from core.staff import policy, service, views
 from core.staff.models import Identity
 from tests.database.ledger import sql
-from tests.database.shared import shared_database
 
 BOSS = Actor("person", "boss", "The boss", frozenset({Role.ADMIN}), "command")
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,21 +1,13 @@
 """Sessions with the pages, and those that met an error."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from core import database, visits
 from tests.database.ledger import sql
-from tests.database.shared import shared_database
 
 NOW = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def _connected(postgres_server: str) -> Iterator[None]:
-    with shared_database(postgres_server):
-        yield
 
 
 @pytest.fixture(autouse=True)

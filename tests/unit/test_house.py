@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("core.providers", "core.storage", "core.work", "core.staff", "core.audit", "core.trail", "core.access"),
     ("core.standing",),
     ("core.queries",),
-    ("core.database", "core.settings", "core.door", "core.errors", "core.log", "core.version"),
+    ("core.database", "core.settings", "core.door", "core.errors", "core.said", "core.log", "core.version"),
 )
 FLOOR = set(LAYERS[-1])
 # What a room may import beside that, each for its reason.
