@@ -3,14 +3,17 @@
 Opened at `/some_page`, the front end first asks for `/some_page/_stcore/health` and
 `/some_page/_stcore/host-config` and logs two 404s. Answering those would be worse: it would then take
 `/some_page` for the application's root and show the first page. It does not guess when
-`window.__streamlit` names the server, so a script that does is put in front of its own.
+`window.__streamlit` names the server, so a script that does is put in front of its own. The same script has
+the browser fetch ahead what pages need later.
 """
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.web import front_end
+
 SCRIPT_PATH = "/_studio_ops/base.js"
-SCRIPT = b'window.__streamlit={BACKEND_BASE_URL:location.origin+"/"};\n'
+_BASE = b'window.__streamlit={BACKEND_BASE_URL:location.origin+"/"};\n'
 _HEAD = b"<head>"
 _TAG = f'<script src="{SCRIPT_PATH}"></script>'.encode()
 
@@ -75,10 +78,11 @@ def _plain_request(scope: Scope) -> Scope:
 
 
 async def _serve_script(scope: Scope, send: Send) -> None:
+    script = _BASE + front_end.fetching_ahead()
     headers = [
         (b"content-type", b"text/javascript; charset=utf-8"),
-        (b"content-length", str(len(SCRIPT)).encode()),
+        (b"content-length", str(len(script)).encode()),
         (b"cache-control", b"public, max-age=3600"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else SCRIPT})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else script})

@@ -13,7 +13,7 @@ from core.budget.models import TRAININGS
 from core.budget.views import Board, Credits, Part
 from core.trainings.figures import FIGURES
 from core.trainings.spending import Creator, Quota, Worth
-from pages.components import definition, formats, look
+from pages.components import definition, formats, openers
 from pages.components.health_filters import model_name
 from pages.components.training_words import trainer
 
@@ -186,15 +186,7 @@ def _line(
     reserved = f", {formats.total(part.reserved_usd)} reserved" if part.reserved_usd else ""
     share = f", {formats.percent(round(float(part.settled_usd / of), 4))}" if of and part.settled_usd else ""
     small = f"{formats.counted(part.lines, *counted)}{share}{reserved}"
-    safe = look.safe_key(key)
-    with st.container(key=f"so-card-budget-{safe}", gap=None):
-        st.html(
-            f'<div class="so-line-card"><div class="so-clip" title="{escape(name)}">{escape(name)}</div>'
-            f'<b class="so-number">{escape(formats.total(part.settled_usd))}</b>'
-            f'<div class="so-quiet so-small so-clip">{escape(small)}</div></div>'
-        )
-        said = formats.in_label(f"Show the lines of {name[:60]}")
-        st.button(said, key=f"so-open-budget-{safe}", on_click=go, args=(opens,))
+    openers.line(f"budget-{key}", name, formats.total(part.settled_usd), small, go, (opens,))
 
 
 def _creators(creators: Sequence[Creator], board: Board, base: Filter) -> None:

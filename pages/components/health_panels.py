@@ -16,7 +16,7 @@ from core.deliveries.health_rows import Board
 from core.deliveries.models import DeliveryState
 from core.deliveries.windows import KINDS, Filter
 from core.queries import Figure
-from pages.components import definition, formats, look, outcome_bars, times, trends
+from pages.components import definition, formats, openers, outcome_bars, times, trends
 from pages.components.health_filters import COUNTING, WINDOW_NAMES, go, model_name
 from pages.components.states import LOOKS, icon_html
 
@@ -53,7 +53,7 @@ def _rate(found: Health, window: str, zone: tzinfo) -> None:
         big = formats.percent(counts.success_rate)
         small = f"of {formats.count(counts.finished)}, {formats.count(counts.in_flight)} in flight"
         tone = "good" if counts.success_rate >= TARGET else "bad"
-        beside = _against_target_html(reached=counts.success_rate >= TARGET)
+        beside = _against_target(reached=counts.success_rate >= TARGET)
     before = found.before.get(window)
     # What came before the longest window is read only when it is the chosen one.
     trend = trends.rate(counts, before) if before or window == found.filter.window else ""
@@ -64,10 +64,10 @@ def _rate(found: Health, window: str, zone: tzinfo) -> None:
     _card(f"rate-{window}", name, said, opens, meant, found.as_of, zone, beside=beside)
 
 
-def _against_target_html(*, reached: bool) -> str:
+def _against_target(*, reached: bool) -> str:
     """In words and a sign, because a colour alone says nothing."""
     icon, words = ("check", "target reached") if reached else ("south", f"under {TARGET_SAID}")
-    return f' <span class="so-small so-toned">{icon_html(icon)}{escape(words)}</span>'
+    return f"*:material/{icon}: {openers.plain(words)}*"
 
 
 def _times(found: Health, zone: tzinfo) -> None:
@@ -107,24 +107,13 @@ def _card(
     *,
     beside: str = "",
 ) -> None:
-    """`said`: the number, a line about it, its trend, its tone; `beside`: HTML beside the number."""
+    """`said`: the number, a line about it, its trend, its tone; `beside`: Markdown beside the number."""
     big, small, trend, tone = said
     since = "" if opens.of_this_moment else f"From {times.exact(opens.span(as_of)[0], zone)} on. "
     mark = definition.mark_html(name, figure, more=f"{since}Trend: {DEFINITIONS['trend']}")
-    trend_html = f'<div class="so-small so-quiet">{escape(trend)}</div>' if trend else ""
     with st.container(key=f"so-card-health-{key}", gap=None, height="stretch"):
-        st.html(definition.name_html(name, mark))
-        st.html(
-            f'<div class="so-number-card so-{tone}">'
-            f'<div class="so-beside"><span class="so-big so-toned">{escape(big)}</span>{beside}</div>'
-            f'<div class="so-small so-quiet">{escape(small)}</div>{trend_html}</div>'
-        )
-        st.button(
-            f"Show the rows of {name}",
-            key=f"so-open-health-{key}",
-            on_click=go,
-            args=(opens,),
-        )
+        openers.number(f"health-{key}", name, big, (small, trend), go, (opens,), beside=beside)
+        st.html(f'<div class="so-corner so-{tone}">{mark}</div>')
 
 
 def rescue(actor: Actor, board: Board, now: datetime, zone: tzinfo) -> None:
@@ -284,12 +273,4 @@ def _model_said(one: ModelLine) -> str:
 
 def _line(key: str, title: str, small: str, number: str, opens: Filter) -> None:
     """A line with a number; all of it opens its rows."""
-    name = look.safe_key(key)
-    with st.container(key=f"so-card-line-{name}", gap=None):
-        st.html(
-            f'<div class="so-line-card"><div class="so-clip" title="{escape(title)}">{escape(title)}</div>'
-            f'<b class="so-number">{number}</b>'
-            f'<div class="so-quiet so-small so-clip">{escape(small)}</div></div>'
-        )
-        said = formats.in_label(f"Show the rows of {title[:60]}")
-        st.button(said, key=f"so-open-line-{name}", on_click=go, args=(opens,))
+    openers.line(key, title, number, small, go, (opens,))

@@ -30,7 +30,7 @@ def test_from_a_number_to_its_rows_and_back(open_tab: OpenTab) -> None:
     tab = open_tab()
     opened(tab)
     tab.page.get_by_text("15 generations begun").wait_for()
-    tab.button("Show the rows of Lost").click()
+    tab.page.locator(".st-key-so-card-health-lost").get_by_role("button", name=re.compile("^Lost 3 ")).click()
     tab.page.get_by_text("3 generations lost").wait_for()
     assert "state=lost" in tab.page.url
     tab.page.reload()
@@ -64,7 +64,7 @@ def test_what_a_number_counts_is_read_by_hovering_or_by_keys_and_stays_while_it_
     expect(box).to_be_visible()
     tab.product.rows(LOST.format(first=1, last=2))
     card = tab.page.locator(".st-key-so-card-health-lost")
-    expect(card.locator(".so-big")).to_have_text("5", timeout=40_000)
+    expect(card.locator("strong")).to_have_text("5", timeout=40_000)
     expect(box).to_be_visible()
     tab.page.keyboard.press("Escape")
     expect(box).to_be_hidden()

@@ -1,5 +1,6 @@
 """Pages, run as Streamlit runs them, on a migrated database of their own."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any, Protocol
@@ -50,6 +51,14 @@ def html_of(app: AppTest) -> str:
     """Everything that the page wrote as HTML of ours, styles left out."""
     written = [str(element.value) for element in app.html]
     return "\n".join(html for html in written if not html.lstrip().startswith("<style>"))
+
+
+def said_of(app: AppTest) -> str:
+    """The same, and the words of its buttons as they are read."""
+    labels = [
+        re.sub(r"\\(.)", r"\1", re.sub(r":small\[|(?<!\\)[*\]]", "", button.label)) for button in app.button
+    ]
+    return "\n".join([html_of(app), *labels])
 
 
 def box_of(html: str, name: str) -> str:

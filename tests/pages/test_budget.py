@@ -83,7 +83,7 @@ def test_a_driver_opens_its_lines_and_the_filter_stands_in_the_address(
     money.spend("3", user_id=user)
     money.spend("2")
     app = open_page(PAGE)
-    [line] = [button for button in app.button if button.label == f"Show the lines of …{str(user)[-8:]}"]
+    [line] = [button for button in app.button if button.label.startswith(f"*…{str(user)[-8:]}* ")]
     line.click().run()
     assert not failures_of(app)
     assert str(app.query_params["user"]) == str(user)

@@ -15,7 +15,7 @@ from core.deliveries.health_rows import PANELS, board
 from core.deliveries.models import DeliveryState, Status
 from core.deliveries.windows import Filter
 from tests.pages import seeding
-from tests.pages.conftest import OpenPage, box_of, failures_of, html_of
+from tests.pages.conftest import OpenPage, box_of, failures_of, html_of, said_of
 
 PAGE = "delivery_health.py"
 SUPPORT = Actor("person", "s", "Support", frozenset({Role.SUPPORT}), "page")
@@ -43,18 +43,18 @@ def test_every_panel_has_something_to_say_and_a_number_opens_its_rows(
     assert "Success, 24 hours" in said
     assert "Rescue clock: 1\u00a0result waits at KIE" in said
     assert str(ids["storing"])[-8:] in said
-    assert "Kling 2.6" in said
+    assert "Kling 2.6" in said_of(app)
     found = board(VIEWER, Filter(), datetime.now(UTC))
     assert [name for name, holds in PANELS.items() if not holds(found)] == []
     told = box_of(said, "Success, 24 hours")
     assert re.search(r" From \d+ \w{3} \d{4}, \d\d:00:00 \w+ on\. ", told)
     assert "From " not in box_of(said, "Stuck").split("<code")[0]
-    app.button(key="so-open-health-lost").click().run()
+    app.button(key="so-tell-health-lost").click().run()
     assert app.query_params["state"] == "lost"
     assert "1\u00a0generation lost, of the last 24 hours" in html_of(app)
     app.button(key="health-chip-state").click().run()
     assert "state" not in app.query_params
-    app.button(key="so-open-health-stuck").click().run()
+    app.button(key="so-tell-health-stuck").click().run()
     assert not failures_of(app)
     assert "stuck now" in html_of(app)
 
@@ -63,17 +63,17 @@ def test_the_target_is_told_in_words_and_no_failure_stays_hidden(
     open_page: OpenPage, connection: psycopg.Connection[Any]
 ) -> None:
     seeding.insert(connection, seeding.Row(DeliveryState.DELIVERED, Status.SUCCESS))
-    assert "target reached" in html_of(open_page(PAGE))
+    assert "target reached" in said_of(open_page(PAGE))
     words = ("fire", "flood", "frost", "wind", "hail", "storm", "fog", "drought")
     for word in words:
         why = ("service_error", "500", f"A {word}.")
         seeding.insert(connection, seeding.Row(DeliveryState.FAILED, Status.FAILED, failure=why))
     app = open_page(PAGE)
-    said = html_of(app)
+    said = said_of(app)
     assert "under 98.0\u00a0%" in said
     assert sum(f"A {word}." in said for word in words) < len(words)
     app.button(key="so-health-more-failures").click().run()
-    said = html_of(app)
+    said = said_of(app)
     assert [word for word in words if f"A {word}." not in said] == []
     assert app.button(key="so-health-more-failures").label == "Show fewer"
 
@@ -124,7 +124,7 @@ def test_a_bad_filter_is_one_sentence_and_the_rest_works(
     assert f"“{name}”" in said
     assert "It is left out." in said
     assert "<b>audio" not in said
-    assert "100\u00a0%" in said
+    assert "100\u00a0%" in said_of(app)
 
 
 def test_a_counting_that_is_behind_is_named_with_its_remedy(
@@ -133,7 +133,7 @@ def test_a_counting_that_is_behind_is_named_with_its_remedy(
     seeding.insert(connection, seeding.Row(DeliveryState.DELIVERED, Status.SUCCESS))
     rollups.run(datetime.now(UTC))
     connection.execute("UPDATE delivery_rollup_state SET rolled_at = now() - interval '1 hour'")
-    said = html_of(open_page(PAGE))
+    said = said_of(open_page(PAGE))
     assert "The hourly counts are behind" in said
     assert "python -m jobs run rollups" in said
     assert "100\u00a0%" in said

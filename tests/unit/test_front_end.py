@@ -1,0 +1,21 @@
+"""What the browser fetches ahead of Streamlit's front end is there, and all of it."""
+
+from core.web import front_end
+from core.web.front_end import PARTS, scripts
+
+
+def test_each_part_is_found_with_what_it_imports() -> None:
+    names = scripts()
+    assert [part for part in PARTS if not any(name.startswith(f"{part}.") for name in names)] == []
+    # The table's own file imports the reader of its data.
+    assert any(name.startswith("Quiver.") for name in names)
+    folder = front_end._folder()
+    assert folder is not None
+    assert [name for name in names if not (folder / name).is_file()] == []
+    assert len(names) == len(set(names))
+
+
+def test_the_script_names_each_of_them_and_waits_for_the_page() -> None:
+    said = front_end.fetching_ahead().decode()
+    assert [name for name in scripts() if f'"{name}"' not in said] == []
+    assert front_end.DRAWN in said
