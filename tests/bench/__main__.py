@@ -12,6 +12,7 @@ NAMES = (
     "budget",
     "pages",
     "crowd",
+    "whole",
     "start",
     "zip",
     "trainings",

@@ -21,7 +21,7 @@ from pages.navigation import PAGES, PageEntry
 from tests.bench import history, whole
 from tests.bench.browser import CHROMIUM, OPENS_WITHIN_MS
 from tests.bench.figures import Figure, line
-from tests.bench.rig import Rig, free_port, rig
+from tests.bench.rig import Rig, free_port
 
 # The page that is opened cold: the one with most to read.
 COLD_PAGE = "delivery_health"
@@ -170,12 +170,10 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench pages")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--looks", type=int, default=7)
+    parser.add_argument("--database", help="one of that size that `whole` keeps")
     given = parser.parse_args(argv)
-    rows = given.rows
-    sizes = whole.Sizes(generations=rows, loras=rows // 10, lines=rows)
     waits = {what: Waits() for what in (PRODUCT, CONSTANT, EMPTY)}
-    with rig() as everything, sync_playwright() as playwright:
-        whole.fill(everything.database_url, sizes)
+    with whole.filled(given.rows, given.database) as everything, sync_playwright() as playwright:
         empty_url = _empty(everything.database_url)
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
         _cold(everything, browser, empty_url, waits)
@@ -183,7 +181,7 @@ def main(argv: Sequence[str]) -> int:
         _clicks(everything, browser, empty_url, waits)
         browser.close()
     missed = 0
-    for figure in _figures(str(sizes), waits):
+    for figure in _figures(str(whole.Sizes.of(given.rows)), waits):
         print(line("pages", figure), flush=True)
         missed += not figure.holds
     return int(missed > 0)
@@ -192,6 +190,7 @@ def main(argv: Sequence[str]) -> int:
 def _empty(url: str) -> str:
     """A second database of the same server with the schema, a clock and a worker, and nothing else."""
     with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS empty WITH (FORCE)")
         connection.execute("CREATE DATABASE empty")
     empty_url = f"{url.rsplit('/', 1)[0]}/empty"
     database.migrate(empty_url, local=True)

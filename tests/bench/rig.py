@@ -129,12 +129,13 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def rig() -> Iterator[Rig]:
-    """A durable Postgres with the schema and a sandbox; everything ends and goes away with the block."""
+def rig(database_url: str | None = None) -> Iterator[Rig]:
+    """A durable Postgres with the schema and a sandbox; everything ends and goes away with the block, but for
+    a database that was there before."""
     with ExitStack() as running:
         folder = running.enter_context(postgres.temporary_folder())
-        server = running.enter_context(postgres.running(folder))
-        database.migrate(server.url, local=True)
+        url = database_url or running.enter_context(postgres.running(folder)).url
+        database.migrate(url, local=True)
         web_port = free_port()
         basic = {
             "PATH": os.environ["PATH"],
@@ -144,7 +145,7 @@ def rig() -> Iterator[Rig]:
         }
         sandbox_url = running.enter_context(_sandbox(folder / "sandbox", basic))
         environment = basic | {
-            "DATABASE_URL": server.url,
+            "DATABASE_URL": url,
             "KIE_BASE_URL": sandbox_url,
             "OPS_API_KEY": OPS_KEY,
             "FILES_SIGNING_KEY": "files-signing-key-of-the-measurement",
@@ -152,7 +153,7 @@ def rig() -> Iterator[Rig]:
             "STUDIO_OPS_DATA_DIR": str(folder / "data"),
             "STUDIO_OPS_LOCAL_STACK": sandbox_url,
         }
-        yield Rig(folder, server.url, sandbox_url, web_port, environment)
+        yield Rig(folder, url, sandbox_url, web_port, environment)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class Person:
     queries: tuple[str, ...]
     crowd: Crowd
     dice: random.Random
-    thinks_s: tuple[float, float] = (3.0, 7.0)
+    thinks_s: tuple[float, float] = (3.0, 20.0)
     _script: str = ""
     _query: str = ""
     _refreshing: dict[str, asyncio.Task[None]] = field(default_factory=dict)

@@ -1,7 +1,15 @@
 """A database with everything in it, as a measurement of the pages needs it: sixty days of generations, and as
-many runs as LoRAs, with ledger lines behind them."""
+many runs as LoRAs, with ledger lines behind them.
 
+Filling takes minutes, so it can be kept for several measurements: `whole` stays until it is ended, and
+`pages` and `crowd` take the address that it prints as `--database`.
+"""
+
+import argparse
+import signal
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,6 +19,7 @@ from core import database
 from core.budget import fold
 from core.work import runs
 from tests.bench import history, ledger, library_rows
+from tests.bench.rig import Rig, rig
 
 ALIVE_FOR = timedelta(days=1)
 
@@ -50,6 +59,11 @@ class Sizes:
     loras: int
     lines: int
 
+    @classmethod
+    def of(cls, rows: int) -> "Sizes":
+        """A tenth as many runs and LoRAs as generations and ledger lines."""
+        return cls(generations=rows, loras=rows // 10, lines=rows)
+
     def __str__(self) -> str:
         return f"{self.generations} generations, {self.loras} runs and LoRAs each, {self.lines} ledger lines"
 
@@ -74,3 +88,22 @@ def alive() -> None:
     """Heartbeats of a clock and a worker that hold for a day; this process is connected to that database."""
     for role in ("clock", "worker"):
         runs.beat(uuid.uuid4(), role, database.now() + ALIVE_FOR)
+
+
+@contextmanager
+def filled(rows: int, database_url: str | None) -> Iterator[Rig]:
+    """A rig on such a database: on the one that was filled before, or on one of its own."""
+    with rig(database_url) as everything:
+        if database_url is None:
+            fill(everything.database_url, Sizes.of(rows))
+        yield everything
+
+
+def main(argv: Sequence[str]) -> int:
+    """Fill a database, print its address, and keep it until this is ended."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench whole")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    with filled(parser.parse_args(argv).rows, None) as everything:
+        print(everything.database_url, flush=True)
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    return 0
