@@ -184,7 +184,7 @@ def _clear(tools: Tools) -> Iterator[Progress]:
 
     Steps: 1. faults off, nothing of it due any more; 2. what workers have in hand is waited for;
     3. rows in batches, generations last, so that clearing again finds what is left; 4. files, tasks at
-    the sandbox, counts of storage; 5. the row.
+    the sandbox, plans that nothing is left of, counts of storage; 5. the row.
     """
     sandbox = control.of(settings.current())
     with database.reading() as connection:
@@ -201,6 +201,8 @@ def _clear(tools: Tools) -> Iterator[Progress]:
         SQL["clear_usage"].run(connection, taken=list(stands.usage_taken_at), since=stands.begun_at)
         SQL["clear_moments"].run(connection, mark=MARK, since=stands.begun_at)
         SQL["clear_alerts"].run(connection, mark=MARK, kinds=list(_RAISED), since=stands.begun_at)
+        SQL["clear_failure_groups"].run(connection, since=stands.begun_at)
+        SQL["clear_rates"].run(connection, since=stands.begun_at)
         SQL["end"].run(connection)
         counted = SQL["library_counted"].one(connection)["counted"]
     if counted:
@@ -218,6 +220,7 @@ def _remove(tools: Tools, sandbox: Control, total: int) -> Iterator[Progress]:
     """Take away what there is of it but its own row."""
     with database.transaction() as connection:
         SQL["clear_jobs"].run(connection, mark=MARK)
+        SQL["hold_plans_still"].run(connection, **MARKED)
         SQL["hold_still"].run(connection, **MARKED)
         SQL["hold_trainings_still"].run(connection, never=trainings.NEVER, **MARKED)
     sandbox.forget(MARK)
@@ -232,6 +235,9 @@ def _remove(tools: Tools, sandbox: Control, total: int) -> Iterator[Progress]:
     training_files.remove_all(tools)
     sandbox.forget(MARK)
     with database.transaction() as connection:
+        SQL["clear_plan_items"].run(connection, **MARKED)
+        SQL["clear_plans"].run(connection)
+        SQL["recount_plans"].run(connection)
         SQL["clear_loras"].one(connection)
         SQL["clear_limits"].run(connection, **MARKED)
         SQL["clear_customers"].run(connection, **MARKED)

@@ -206,7 +206,9 @@ SELECT (SELECT count(*) FROM generations WHERE id BETWEEN :first AND :last) AS g
 SELECT (SELECT count(*) FROM generations
         WHERE id BETWEEN :first AND :last AND lease_until > :now
           AND delivery_state IN ('intent', 'sending', 'awaiting_provider', 'awaiting_delivery', 'needs_attention'))
-     + (SELECT count(*) FROM lora_training_jobs WHERE id BETWEEN :first AND :last AND lease_until > :now) AS n;
+     + (SELECT count(*) FROM lora_training_jobs WHERE id BETWEEN :first AND :last AND lease_until > :now)
+     + (SELECT count(*) FROM resync_items
+        WHERE generation_id BETWEEN :first AND :last AND state = 'working' AND lease_until > :now) AS n;
 
 -- name: hold_still
 -- Nothing of the rehearsal is due any more.
@@ -218,6 +220,66 @@ WHERE id BETWEEN :first AND :last
 -- No training of it is due any more.
 UPDATE lora_training_jobs SET next_attempt_at = :never
 WHERE id BETWEEN :first AND :last AND state IN ('running', 'ending');
+
+-- name: hold_plans_still
+-- No plan begins with a generation of it any more; what a worker has in hand is waited for.
+DELETE FROM resync_items
+WHERE generation_id BETWEEN :first AND :last AND state <> 'working' AND EXISTS (SELECT FROM rehearsals);
+
+-- name: clear_plan_items
+-- Items of its generations in people's plans.
+DELETE FROM resync_items WHERE generation_id BETWEEN :first AND :last AND EXISTS (SELECT FROM rehearsals);
+
+-- name: clear_plans
+-- Plans whose items were all of the rehearsal: no other plan has counted items and has none. With their next runs.
+WITH gone AS (
+    DELETE FROM resync_plans p
+    WHERE EXISTS (SELECT FROM rehearsals)
+      AND (SELECT sum(CAST(c.n AS int)) FROM jsonb_each_text(p.counts) AS c(sorted, n)) > 0
+      AND NOT EXISTS (SELECT FROM resync_items i WHERE i.plan_id = p.id)
+    RETURNING p.id
+)
+DELETE FROM procrastinate_jobs
+WHERE status = 'todo' AND queueing_lock IN (SELECT 'plan:' || id FROM gone);
+
+-- name: recount_plans
+-- The counts of plans that have lost some of their items, of those that they have; each takes one call at the most.
+WITH line AS (
+    SELECT plan_id, provider, sorted, state, count(*) AS n FROM resync_items GROUP BY plan_id, provider, sorted, state
+)
+UPDATE resync_plans p
+SET counts = (SELECT jsonb_object_agg(s.sorted, s.n)
+              FROM (SELECT sorted, sum(n) AS n FROM line WHERE plan_id = p.id GROUP BY sorted) s),
+    reads = coalesce((SELECT jsonb_object_agg(r.provider, least(CAST(r.n AS int), e.n))
+                      FROM jsonb_each_text(p.reads) AS r(provider, n)
+                      JOIN (SELECT provider, sum(n) AS n FROM line
+                            WHERE plan_id = p.id AND sorted = 'eligible' GROUP BY provider) e USING (provider)), '{}'),
+    results = CASE WHEN p.results IS NOT NULL THEN coalesce((
+        SELECT jsonb_object_agg(s.state, s.n)
+        FROM (SELECT state, sum(n) AS n FROM line WHERE plan_id = p.id AND state <> 'left_out' GROUP BY state) s), '{}') END
+WHERE (SELECT sum(n) FROM line WHERE plan_id = p.id)
+      < (SELECT sum(CAST(c.n AS int)) FROM jsonb_each_text(p.counts) AS c(sorted, n));
+
+-- name: clear_rates
+-- What a credit cost on the days since it began, where nothing but the rehearsal was paid by it.
+DELETE FROM credit_rates r
+WHERE r.provider = 'kie' AND r.day >= CAST(CAST(:since AS timestamptz) AT TIME ZONE 'UTC' AS date)
+  AND NOT EXISTS (SELECT FROM job_costs c
+                  WHERE c.scope IN ('deliveries', 'trainings', 'other') AND c.provider = 'kie'
+                    AND c.month BETWEEN date_trunc('month', r.day - interval '1 day') AND r.day + 1
+                    AND c.occurred_at >= r.day - interval '1 day' AND c.occurred_at < r.day + interval '2 days');
+
+-- name: clear_failure_groups
+-- Failures that people have seen to since it began, never before, and that no generation has any more.
+DELETE FROM failure_groups f
+WHERE f.changed_at >= :since
+  AND NOT EXISTS (SELECT FROM audit_log a
+                  WHERE a.object_type = 'failure' AND a.object_id = f.signature AND a.at < CAST(:since AS timestamptz))
+  AND NOT EXISTS (SELECT FROM generations g
+                  WHERE g.delivery_state IN ('failed', 'lost', 'needs_attention')
+                    AND generation_signature(CAST(g.model AS text), generation_failure(
+                            g.delivery_state, g.failure_category, g.failure_code,
+                            coalesce(g.failure_message, CAST(g.error AS text)))) = f.signature);
 
 -- name: clear_jobs
 -- Takes its next steps off the queue; one that a worker has begun finds no row and ends.

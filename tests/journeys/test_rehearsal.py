@@ -1,8 +1,10 @@
 """A rehearsal: what it fills, that it is the same for the same seed, and that clearing leaves nothing."""
 
+import itertools
 import random
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +14,18 @@ from core import access, usage
 from core.budget import fold
 from core.deliveries import moments, rollups, tools
 from core.deliveries.models import DeliveryState
+from core.deliveries.windows import Filter
 from core.errors import Conflict, ErrorCategory, InvalidInput, NotAllowed
+from core.failures import service as failures
+from core.failures import views as failure_views
+from core.failures.models import GroupState
+from core.plans import running
+from core.plans import views as plans
+from core.plans.models import Source
 from core.providers import kie_models
 from core.rehearsal import course, service
 from core.rehearsal.models import FIRST, LAST, is_marked, random_id
+from tests.journeys import planned
 from tests.journeys.world import Said, World
 
 OPERATOR = access.command_line("tester")
@@ -39,6 +49,7 @@ def every_table(world: World) -> dict[str, list[str]]:
     """Every row of every table of ours and of auth.users, as text, in order, all hours and costs counted."""
     moments.record(datetime.now(UTC))
     rollups.run(datetime.now(UTC))
+    failures.count(datetime.now(UTC))
     fold.run(datetime.now(UTC))
     tables = world.sql(
         "SELECT schemaname || '.' || tablename AS name FROM pg_tables"
@@ -97,16 +108,22 @@ def begun_again_is_refused() -> bool:
 
 
 def test_clearing_leaves_every_table_every_file_and_the_sandbox_as_before(world: World) -> None:
-    """A generation that is no part of it, made before, lives through it and keeps its file."""
+    """A generation that is no part of it, made before, lives through it and keeps its file and its plan."""
     own = world.create("ours [[fault:callback_lost]]")["generationId"]
     world.settle(own, {"delivered"})
+    planned.prepared(Source(names=(own, "a task of nobody")))
     before = (every_table(world), world.files(), world.sandbox.get("stats"))
     begun()
     world.sandbox.put("faults", provider_fail=0.5)
     assert len(every_table(world)["public.generations"]) > 600
+    plan = planned.started(Source(Filter("30d", state="failed")))
+    assert plan.eligible > 0
+    planned.prepared(Source(Filter("30d", state="lost")))
+    acknowledged()
     world.sweep()
     world.poll()
     world.work()
+    assert running.run(plan.id, tools.current(), run_for_s=0.5) > 0
     cleared()
     after = (every_table(world), world.files(), world.sandbox.get("stats"))
     for name, rows in before[0].items():
@@ -118,6 +135,88 @@ def test_clearing_leaves_every_table_every_file_and_the_sandbox_as_before(world:
     assert not any(rules)
     said = world.sql("SELECT action FROM audit_log WHERE object_type = 'rehearsal' ORDER BY id DESC LIMIT 2")
     assert [row.action for row in said] == ["rehearsal.clear", "rehearsal.begin"]
+
+
+def acknowledged() -> None:
+    """A person takes a failure of the rehearsal on."""
+    now = datetime.now(UTC)
+    rollups.run(now)
+    failures.count(now)
+    [group, *_] = failure_views.groups(OPERATOR, now, [GroupState.OPEN]).groups
+    failures.change(OPERATOR, group.signature, GroupState.ACKNOWLEDGED, now, seen=GroupState.OPEN)
+
+
+def test_a_plan_over_both_keeps_what_is_no_part_of_it(world: World) -> None:
+    [own] = planned.broken(world, 1)
+    begun()
+    [(one,), (other,)] = world.sql(
+        "SELECT id::text FROM generations WHERE delivery_state = 'failed' AND id BETWEEN %s AND %s LIMIT 2",
+        FIRST,
+        LAST,
+    )
+    over = planned.started(Source(names=(own, one, other, "a task of nobody")))
+    while running.run(over.id, tools.current(), run_for_s=2.0):
+        pass
+    draft = planned.prepared(Source(names=(one, own, "a task of nobody")))
+    cleared()
+    found = {row.id: row for row in world.sql("SELECT id, state, counts, reads, results FROM resync_plans")}
+    assert set(found) == {over.id, draft.id}
+    assert found[over.id].state == "finished"
+    assert found[over.id].counts == {"eligible": 1, "unknown": 1}
+    assert found[over.id].reads == {"kie": 1}
+    assert found[over.id].results == {"delivered": 1}
+    assert sum(found[draft.id].counts.values()) == 2
+    for plan in (over, draft):
+        named = [
+            (item.generation_id and str(item.generation_id), item.named)
+            for item in plans.every_item(OPERATOR, plan.id)
+        ]
+        assert sorted(named, key=str) == sorted([(own, None), (None, "a task of nobody")], key=str)
+
+
+def test_what_a_worker_has_in_hand_of_a_plan_is_waited_for(world: World) -> None:
+    begun()
+    plan = planned.started(Source(Filter("30d", state="failed")))
+    world.sql(
+        "UPDATE resync_items SET state = 'working', lease_until = now() + interval '1 hour'"
+        " WHERE ctid = (SELECT ctid FROM resync_items WHERE state = 'waiting' LIMIT 1)"
+    )
+    hurried = replace(tools.current(), clock=clock_that_runs(), sleep=lambda _: None)
+    with pytest.raises(Conflict, match="still have 1 of its deliveries in hand"):
+        list(service.clear(OPERATOR, hurried))
+    assert world.sql("SELECT count(*) FROM resync_items WHERE plan_id = %s", plan.id)[0][0] == 1
+    world.sql("UPDATE resync_items SET lease_until = now() - interval '1 s'")
+    cleared()
+    assert world.sql("SELECT 1 FROM resync_plans") == []
+
+
+def clock_that_runs() -> Callable[[], datetime]:
+    """Ten seconds go by between two looks."""
+    began, ticks = datetime.now(UTC), itertools.count()
+    return lambda: began + timedelta(seconds=10 * next(ticks))
+
+
+def test_a_plan_that_never_had_an_item_is_no_rehearsals(world: World) -> None:
+    world.sql(
+        "INSERT INTO resync_plans (id, request_key, name, source, created_by, created_at)"
+        " VALUES (gen_random_uuid(), 'a key', 'Nothing', '{}', 'ada', now())"
+    )
+    begun(500, 5)
+    cleared()
+    assert len(world.sql("SELECT 1 FROM resync_plans")) == 1
+
+
+def test_a_failure_that_people_saw_to_before_stays(world: World) -> None:
+    begun()
+    acknowledged()
+    [(signature,)] = world.sql("SELECT signature FROM failure_groups WHERE state = 'acknowledged'")
+    world.sql(
+        "INSERT INTO audit_log (at, actor_kind, action, object_type, object_id)"
+        " VALUES (now() - interval '9 days', 'person', 'failure.resolve', 'failure', %s)",
+        signature,
+    )
+    cleared()
+    assert world.sql("SELECT signature FROM failure_groups WHERE changed_at IS NOT NULL")[0][0] == signature
 
 
 def test_the_same_seed_gives_the_same_history() -> None:
@@ -169,8 +268,10 @@ def test_what_is_under_way_is_followed_to_its_end(world: World) -> None:
     assert row.asset_url is not None
     assert world.web.get(row.asset_url).status_code == 200
     assert [entry for entry in world.calls("create") if str(entry["generation"]).startswith("5ce9e000")] == []
+    assert len(world.sql("SELECT 1 FROM credit_rates")) == 1
     cleared()
     assert world.files() == []
+    assert world.sql("SELECT 1 FROM credit_rates") == []
 
 
 def test_no_other_id_can_be_taken_for_one_of_it() -> None:
