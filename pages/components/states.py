@@ -11,6 +11,7 @@ Tone = Literal["good", "bad", "lost", "attention", "working", "moving", "waiting
 # The stations that a generation passes, in the words of the person who waits for it.
 STATIONS = ("Queued", "Generating", "Storing", "Delivered")
 # Cells of a table are drawn as text, without the icons' font: what stands there for the icon of the badge.
+# Fonts that are everywhere have each of them; in place of another, Chromium draws a box.
 SYMBOLS = {
     "autorenew": "↻",
     "block": "⊘",
@@ -21,7 +22,7 @@ SYMBOLS = {
     "front_hand": "☞",
     "heart_broken": "↯",
     "help": "?",
-    "hourglass_top": "⧗",
+    "hourglass_top": "◔",
     "outbound": "↗",
     "rate_review": "✎",
     "schedule": "◷",

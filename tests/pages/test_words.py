@@ -1,6 +1,7 @@
 """States, reasons and steps: every one has its word, and nothing from outside is HTML or a script."""
 
 import re
+import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
@@ -12,6 +13,7 @@ import pytest
 from core.deliveries.models import DeliveryState, EventKind, Generation, Status
 from core.deliveries.views import TimelineStep
 from core.errors import ErrorCategory
+from core.settings import ROOT
 from pages.components import failures, media, states, timeline, training_words
 
 NOW = datetime(2026, 11, 20, 17, 35, 10, tzinfo=UTC)
@@ -219,3 +221,15 @@ def test_every_state_has_a_symbol_of_its_own_in_a_table() -> None:
     by_symbol = {look.in_table[0]: look.tone for look in ours}
     assert all(by_symbol[look.in_table[0]] == look.tone for look in ours)
     assert len(set(states.SYMBOLS.values())) == len(states.SYMBOLS)
+
+
+# Looked at in Chromium: fonts that are everywhere (here DejaVu Sans) have each of them, so that none becomes
+# a box. A further one is looked at before it comes in here.
+DRAWN = set("↻⊘✕✓⌫↓☞↯?◔↗✎◷■⟳∅★⚑→↘−×±")
+
+
+def test_every_symbol_of_a_table_is_one_that_fonts_have() -> None:
+    assert set(states.SYMBOLS.values()) <= DRAWN
+    for file in (ROOT / "pages").rglob("*.py"):
+        drawn = {c for c in file.read_text() if unicodedata.category(c) in {"So", "Sm"} and not c.isascii()}
+        assert drawn <= DRAWN | {"�"}, file.name
