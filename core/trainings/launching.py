@@ -29,7 +29,8 @@ FOREIGN_SINCE = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Creator:
-    """Whose LoRA it is: names and quota go by `key`; staff without a user's account have no `user_id`."""
+    """Whose LoRA it is: names and quota go by `key`; staff without a user's account have no `user_id`. What
+    they made until they had one counts with it afterwards, and stays as it was written."""
 
     key: str
     user_id: UUID | None

@@ -8,12 +8,13 @@ WHERE c.scope = 'trainings' AND c.dimension = 'run' AND c.grain = 'month' AND c.
 GROUP BY r.trainer, r.state, r.creator_key;
 
 -- name: quotas
--- Creators with LoRAs in a month, and how many count: neither failed nor cancelled.
-SELECT coalesce(creator_key, 'user:' || user_id) AS creator, max(creator_name) AS name, count(*) AS used
-FROM lora_models
-WHERE training_status <> 'failed' AND coalesce(counted_at, created_at) >= CAST(:month AS timestamptz)
-  AND coalesce(counted_at, created_at) < CAST(:next_month AS timestamptz)
-  AND coalesce(creator_key, CAST(user_id AS text)) IS NOT NULL
+-- Creators with LoRAs in a month, staff with the account that they have by now, and how many count: neither failed nor cancelled.
+SELECT coalesce('user:' || a.user_id, l.creator_key, 'user:' || l.user_id) AS creator, max(l.creator_name) AS name,
+       count(*) AS used
+FROM lora_models l LEFT JOIN studio_ops_staff_accounts() a ON a.creator_key = l.creator_key
+WHERE l.training_status <> 'failed' AND coalesce(l.counted_at, l.created_at) >= CAST(:month AS timestamptz)
+  AND coalesce(l.counted_at, l.created_at) < CAST(:next_month AS timestamptz)
+  AND coalesce(l.creator_key, CAST(l.user_id AS text)) IS NOT NULL
 GROUP BY 1 ORDER BY used DESC, name LIMIT :limit;
 
 -- name: reset_counts
@@ -22,10 +23,12 @@ UPDATE user_training_limits l
 SET loras_created_this_month = f.used, month_reset_date = f.month, updated_at = :now
 FROM (
     SELECT u.user_id, CAST(CAST(:month AS timestamptz) AT TIME ZONE 'UTC' AS date) AS month,
-           (SELECT count(*) FROM lora_models m WHERE m.user_id = u.user_id AND m.training_status <> 'failed'
-            AND coalesce(m.counted_at, m.created_at) >= CAST(:month AS timestamptz)) AS used
-    FROM user_training_limits u
+           (SELECT count(*) FROM lora_models m
+            WHERE (m.user_id = u.user_id OR m.creator_key = a.creator_key) AND m.training_status <> 'failed'
+              AND coalesce(m.counted_at, m.created_at) >= CAST(:month AS timestamptz)) AS used
+    FROM user_training_limits u LEFT JOIN studio_ops_staff_accounts() a ON a.user_id = u.user_id
     WHERE u.month_reset_date < CAST(CAST(:month AS timestamptz) AT TIME ZONE 'UTC' AS date)
+       OR a.creator_key IS NOT NULL
        OR EXISTS (SELECT FROM lora_training_jobs r WHERE r.user_id = u.user_id AND r.state IS NOT NULL
                   AND r.updated_at > CAST(:now AS timestamptz) - interval '1 day')
 ) f
@@ -36,8 +39,12 @@ WHERE l.user_id = f.user_id
 -- Brings the company's own count of one user into this month; nothing where it is there already.
 UPDATE user_training_limits l
 SET month_reset_date = CAST(CAST(:month AS timestamptz) AT TIME ZONE 'UTC' AS date), updated_at = :now,
-    loras_created_this_month = (SELECT count(*) FROM lora_models m WHERE m.user_id = l.user_id AND m.training_status <> 'failed'
-                                AND coalesce(m.counted_at, m.created_at) >= CAST(:month AS timestamptz))
+    loras_created_this_month = (
+        SELECT count(*) FROM lora_models m
+        WHERE (m.user_id = l.user_id
+               OR m.creator_key = ANY(ARRAY(SELECT a.creator_key FROM studio_ops_staff_accounts() a
+                                            WHERE a.user_id = l.user_id)))
+          AND m.training_status <> 'failed' AND coalesce(m.counted_at, m.created_at) >= CAST(:month AS timestamptz))
 WHERE l.user_id = :user_id AND l.month_reset_date < CAST(CAST(:month AS timestamptz) AT TIME ZONE 'UTC' AS date);
 
 -- name: ended_for

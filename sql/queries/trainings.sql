@@ -11,15 +11,22 @@ FROM lora_training_jobs r JOIN lora_models l ON l.id = r.lora_model_id
 WHERE r.request_key = :request_key;
 
 -- name: lock_creator
--- Has whoever launches for the same creator wait until the transaction ends.
-SELECT pg_advisory_xact_lock(hashtextextended('studio-ops training ' || CAST(:creator_key AS text), 0));
+-- Has whoever launches for the same creator wait until the transaction ends; a staff id is its account, where it has one.
+SELECT pg_advisory_xact_lock(hashtextextended('studio-ops training ' || coalesce(
+    (SELECT 'user:' || user_id FROM studio_ops_staff_accounts() WHERE creator_key = CAST(:creator_key AS text)),
+    CAST(:creator_key AS text)), 0));
 
 -- name: creators_loras
--- How many LoRAs of the creator have the name, and how many count in the month: neither failed nor cancelled.
+-- How many LoRAs of the creator, an account and its staff id together, have the name, and how many count in the month: neither failed nor cancelled.
+WITH same AS MATERIALIZED (
+    SELECT user_id, creator_key FROM studio_ops_staff_accounts()
+    WHERE user_id = CAST(:user_id AS uuid) OR creator_key = CAST(:creator_key AS text)
+)
 SELECT count(*) FILTER (WHERE name = :name) AS names,
        count(*) FILTER (WHERE training_status <> 'failed' AND coalesce(counted_at, created_at) >= :month) AS used
 FROM lora_models
-WHERE (user_id = CAST(:user_id AS uuid) OR creator_key = CAST(:creator_key AS text))
+WHERE (user_id = ANY(CAST(:user_id AS uuid) || ARRAY(SELECT user_id FROM same))
+       OR creator_key = ANY(CAST(:creator_key AS text) || ARRAY(SELECT creator_key FROM same)))
   AND id IS DISTINCT FROM CAST(:except_id AS uuid);
 
 -- name: insert_lora
@@ -188,8 +195,11 @@ UPDATE lora_models SET training_status = :status, updated_at = :now WHERE id = :
 -- Keeps the company's own count of a user's month in step.
 INSERT INTO user_training_limits (user_id, loras_created_this_month, month_reset_date, created_at, updated_at)
 SELECT CAST(:user_id AS uuid),
-       (SELECT count(*) FROM lora_models WHERE user_id = CAST(:user_id AS uuid) AND training_status <> 'failed'
-        AND coalesce(counted_at, created_at) >= CAST(:month AS timestamptz)),
+       (SELECT count(*) FROM lora_models
+        WHERE (user_id = CAST(:user_id AS uuid)
+               OR creator_key = ANY(ARRAY(SELECT creator_key FROM studio_ops_staff_accounts()
+                                          WHERE user_id = CAST(:user_id AS uuid))))
+          AND training_status <> 'failed' AND coalesce(counted_at, created_at) >= CAST(:month AS timestamptz)),
        CAST(CAST(:month AS timestamptz) AT TIME ZONE 'UTC' AS date), CAST(:now AS timestamptz), CAST(:now AS timestamptz)
 ON CONFLICT (user_id) DO UPDATE
 SET loras_created_this_month = EXCLUDED.loras_created_this_month, month_reset_date = EXCLUDED.month_reset_date,

@@ -6,11 +6,12 @@ import pytest
 
 from core import access
 from core.access import Actor, Role
+from core.budget import policy as budget
 from core.errors import NotFound
 from core.loras import service as loras
 from core.loras import views as library
 from core.loras.models import Search
-from core.trainings import views
+from core.trainings import beforehand, service, spending, views
 from core.trainings.models import NameTaken, QuotaExceeded, RunState
 from tests.journeys.training_world import Trainings
 
@@ -79,6 +80,97 @@ def test_the_quota_is_one_for_staff_and_their_account(trainings: Trainings) -> N
     )
     with pytest.raises(QuotaExceeded, match="5 of 5"):
         trainings.launch(staff("s-1", email))
+
+
+def works_here(trainings: Trainings, email: str) -> Actor:
+    """Somebody of the list, as sign-in makes them: their id is their address."""
+    trainings.world.sql("INSERT INTO staff (email, roles, added_by) VALUES (%s, '{product}', 'ada')", email)
+    return staff(email, email)
+
+
+def test_what_was_made_before_there_was_an_account_counts_with_it(trainings: Trainings) -> None:
+    ada, bo = works_here(trainings, "ada@studio.example"), works_here(trainings, "bo@studio.example")
+    before = [trainings.launch(ada, name=f"Before {n}") for n in range(2)]
+    failed = trainings.launch(ada, name="It failed")
+    trainings.world.sql("UPDATE lora_models SET training_status = 'failed' WHERE id = %s", failed.lora_id)
+    trainings.launch(bo, name="Another's")
+    assert {run.creator_key for run in before} == {"staff:ada@studio.example"}
+    who = uuid.uuid4()
+    trainings.world.sql("INSERT INTO auth.users (id, email) VALUES (%s, 'ada@studio.example')", who)
+    assert of_this_month(trainings, ada) == 2
+    with pytest.raises(NameTaken):
+        trainings.launch(ada, name="Before 1")
+    now = [trainings.launch(ada, name=f"Now {n}") for n in range(2)]
+    assert {run.creator_key for run in now} == {f"user:{who}"}
+    customer = Actor("customer", str(who), str(who), frozenset(), "api")
+    trainings.launch(customer, name="By the application")
+    assert (of_this_month(trainings, ada), of_this_month(trainings, bo)) == (5, 1)
+    for actor in (ada, customer):
+        with pytest.raises(QuotaExceeded, match="5 of 5"):
+            trainings.launch(actor)
+    with pytest.raises(QuotaExceeded, match="5 of 5"):
+        beforehand.check(ada, trainings.wish(name="One more"), trainings.tools)
+    mine = {card.id for card in library.search(ada, Search(mine=True)).cards}
+    assert {run.lora_id for run in (*before, *now)} <= mine
+    assert len(mine) == 6
+    moment = trainings.tools.clock()
+    used = {one.creator: one.used for one in spending.quotas(ada, budget.month_of(moment))}
+    assert used == {f"user:{who}": 5, "staff:bo@studio.example": 1}
+    unchanged = trainings.world.sql(
+        "SELECT DISTINCT creator_key, user_id FROM lora_models WHERE id = ANY(%s)",
+        [run.lora_id for run in before],
+    )
+    assert [tuple(row) for row in unchanged] == [("staff:ada@studio.example", None)]
+
+
+def test_the_companys_own_count_holds_both(trainings: Trainings) -> None:
+    ada = works_here(trainings, "ada@studio.example")
+    trainings.launch(ada, name="Before")
+    who = uuid.uuid4()
+    trainings.world.sql("INSERT INTO auth.users (id, email) VALUES (%s, 'ada@studio.example')", who)
+
+    def counted() -> int:
+        [row] = trainings.world.sql(
+            "SELECT loras_created_this_month AS n FROM user_training_limits WHERE user_id = %s", who
+        )
+        return int(row.n)
+
+    trainings.launch(ada, name="Now")
+    assert counted() == 2
+    now = trainings.tools.clock()
+    assert spending.keep_counts(now) == 0
+    trainings.world.sql("UPDATE user_training_limits SET loras_created_this_month = 0")
+    assert spending.keep_counts(now) == 1
+    assert counted() == 2
+    trainings.world.sql("UPDATE user_training_limits SET month_reset_date = month_reset_date - 60")
+    spending.keep_count(who, now)
+    assert counted() == 2
+
+
+def test_a_run_from_before_counts_with_the_account_when_it_goes_on(trainings: Trainings) -> None:
+    ada = works_here(trainings, "ada@studio.example")
+    trainings.world.sandbox.put("faults", trainer_error={"at": ["fal_submit"], "value": 403})
+    run = trainings.launch(ada, name="Before")
+    trainings.settle(run.id, RunState.FAILED)
+    who = uuid.uuid4()
+    trainings.world.sql("INSERT INTO auth.users (id, email) VALUES (%s, 'ada@studio.example')", who)
+    trainings.world.sql(
+        "INSERT INTO lora_models (user_id, name, training_status) SELECT %s, 'made ' || n, 'training'"
+        " FROM generate_series(1, 5) n",
+        who,
+    )
+    with pytest.raises(QuotaExceeded, match="5 of 5"):
+        service.resume(ada, run.id, trainings.tools)
+
+
+def test_an_address_that_nobody_of_us_has_is_no_staffs(trainings: Trainings) -> None:
+    """A key of the API may be called like an address; what it made is not that customer's."""
+    who, email = account(trainings)
+    key = Actor("key", email, email, frozenset({Role.OPERATIONS}), "api")
+    assert trainings.launch(key, name="By the key").creator_key == f"staff:{email}"
+    customer = Actor("customer", str(who), str(who), frozenset(), "api")
+    assert of_this_month(trainings, customer) == 0
+    assert trainings.launch(customer, name="By the key").user_id == who
 
 
 def test_images_lie_under_the_account(trainings: Trainings) -> None:
