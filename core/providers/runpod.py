@@ -181,9 +181,11 @@ class RunPodTrainer:
             status=answer.status,
         )
 
-    def billed(self, pod_id: str) -> Decimal | None:
-        """What RunPod has billed for a pod in all, dollars; None while there is no bill of it."""
-        answer = self._api.ask("GET", "/billing/pods", params={"podId": pod_id})
+    def billed(self, pod_id: str, since: datetime) -> Decimal | None:
+        """What RunPod has billed for a pod since the day of `since`, which it did not exist before, dollars;
+        None while there is no bill of it. Without a day RunPod tells of its last 30 alone."""
+        day = since.astimezone(UTC).strftime("%Y-%m-%dT00:00:00Z")
+        answer = self._api.ask("GET", "/billing/pods", params={"podId": pod_id, "startTime": day})
         records = (answer.json_object() or {}).get("records")
         if answer.status != 200 or not isinstance(records, list):
             raise self._error(answer)

@@ -93,19 +93,26 @@ WHERE ended_at IS NULL OR ended_at > :since ORDER BY ended_at IS NULL DESC, seen
 DELETE FROM orphan_pods WHERE ended_at < :before;
 
 -- name: unbilled_pods
--- Pods that ended within the given days and have not been compared with RunPod's bill, with what we wrote for each.
-SELECT c.id, c.run_id, c.remote_id, l.id AS line_id, l.amount_usd
+-- Pods whose line no bill has corrected, those not asked about for longest first: ended within the given days, or longer ago and never asked about; with what we wrote for each.
+SELECT c.id, c.remote_id, c.created_at AS since, l.id AS line_id, l.amount_usd
 FROM training_calls c JOIN job_costs l ON l.source_key = 'training-call:' || c.id AND l.kind = 'settle'
 WHERE c.provider = 'runpod' AND c.remote_id IS NOT NULL
-  AND c.ended_at < :ended_before AND c.ended_at > :ended_after
+  AND c.ended_at < :ended_before
+  AND c.ended_at > CAST(:never_asked_after AS timestamptz) AND (c.ended_at > :ended_after OR c.bill_asked_at IS NULL)
   AND NOT EXISTS (SELECT FROM job_costs k WHERE k.source_key = 'correct' || chr(58) || 'bill/' || c.id)
-ORDER BY c.ended_at LIMIT :limit;
+ORDER BY c.bill_asked_at NULLS FIRST, c.ended_at LIMIT :limit;
+
+-- name: bill_asked
+-- Notes that RunPod was asked about a pod's bill.
+WITH orphan AS (UPDATE orphan_pods SET bill_asked_at = :now WHERE pod_id = :pod_id)
+UPDATE training_calls SET bill_asked_at = :now WHERE provider = 'runpod' AND remote_id = :pod_id;
 
 -- name: unbilled_orphans
--- Pods without a run that ended within the given days and have no line in the ledger, neither of their own nor a run's.
-SELECT o.pod_id, o.ended_at FROM orphan_pods o
-WHERE o.ended_at < :ended_before AND o.ended_at > :ended_after
+-- Pods without a run that have no line in the ledger, neither of their own nor a run's, those not asked about for longest first: ended within the given days, or longer ago and never asked about.
+SELECT o.pod_id AS remote_id, o.seen_at AS since, o.ended_at FROM orphan_pods o
+WHERE o.ended_at < :ended_before
+  AND o.ended_at > CAST(:never_asked_after AS timestamptz) AND (o.ended_at > :ended_after OR o.bill_asked_at IS NULL)
   AND NOT EXISTS (SELECT FROM job_costs l WHERE l.source_key = 'orphan-pod' || chr(58) || o.pod_id)
   AND NOT EXISTS (SELECT FROM training_calls c JOIN job_costs l ON l.source_key = 'training-call' || chr(58) || c.id
                   WHERE c.provider = 'runpod' AND c.remote_id = o.pod_id)
-ORDER BY o.ended_at LIMIT :limit;
+ORDER BY o.bill_asked_at NULLS FIRST, o.ended_at LIMIT :limit;

@@ -141,7 +141,7 @@ def test_the_sandbox_bills_a_pod_by_its_time_as_the_ledger_does(
     runpod = trainings.tools.trainers["runpod"]
     assert isinstance(runpod, RunPodTrainer)
     [call] = [one for one in trainings.calls(run.id) if one.provider == "runpod"]
-    billed = runpod.billed(call.remote_id)
+    billed = runpod.billed(call.remote_id, call.created_at)
     assert billed is not None
     assert billed > 0
     # To the last part of a cent the bill is what stands in the end.
@@ -153,6 +153,73 @@ def test_the_sandbox_bills_a_pod_by_its_time_as_the_ledger_does(
         run.id,
     )
     assert total.usd == billed.quantize(D("0.0001"))
+
+
+def many_pods(trainings: Trainings, number: int, usd: str, ended: str = "7 hours") -> None:
+    """So many trainings on pods that ended so long ago, each with a line of so many dollars."""
+    trainings.world.sql(
+        "WITH pod AS (INSERT INTO training_calls (id, run_id, purpose, provider, state, remote_id,"
+        " created_at, ended_at) SELECT gen_random_uuid(), gen_random_uuid(), 'training', 'runpod',"
+        " 'succeeded', CAST(%s AS text) || '-' || n, now() - CAST(%s AS interval) - interval '1 hour',"
+        " now() - CAST(%s AS interval) - n * interval '1 s' FROM generate_series(1, %s) n"
+        " RETURNING id, run_id) INSERT INTO job_costs (kind, scope, month, provider, service, run_id,"
+        " amount_usd, occurred_at, source_key) SELECT 'settle', 'trainings',"
+        " date_trunc('month', now())::date, 'runpod', 'gpu', run_id, %s, now(), 'training-call:' || id"
+        " FROM pod",
+        ended, ended, ended, number, usd,
+    )  # fmt: skip
+
+
+def test_more_pods_than_are_asked_about_at_once_all_have_their_turn(trainings: Trainings) -> None:
+    """The older ones, which are billed as we wrote, do not keep the others from being compared."""
+    many_pods(trainings, billing.AT_ONCE + 5, "1.2345", ended="9 days")
+    many_pods(trainings, billing.AT_ONCE + 20, "2.0")
+    asked: list[str] = []
+    tools = _bills(trainings, "1.2345", asked)
+    found = [billing.compare(tools) for _ in range(4)]
+    assert sum(found) == billing.AT_ONCE + 20
+    assert found[0] == 0
+    assert len(set(asked)) == 2 * billing.AT_ONCE + 25
+    assert len(asked[: len(set(asked))]) == len(set(asked)), "nobody twice before all were asked about"
+    [(month,)] = trainings.world.sql(
+        "SELECT sum(amount_usd) FROM job_costs WHERE month = date_trunc('month', now())::date"
+    )
+    assert month == D("1.2345") * (2 * billing.AT_ONCE + 25)
+
+
+@pytest.mark.parametrize(
+    ("ended", "asked_before", "corrected"),
+    [("9 days", True, 1), ("11 days", False, 1), ("11 days", True, 0), ("61 days", False, 0)],
+)
+def test_a_pod_that_nobody_asked_about_in_time_is_asked_about_once_more(
+    trainings: Trainings, ended: str, asked_before: bool, corrected: int
+) -> None:
+    many_pods(trainings, 1, "2.0", ended)
+    if asked_before:
+        trainings.world.sql("UPDATE training_calls SET bill_asked_at = now() - interval '1 hour'")
+    asked: list[str] = []
+    tools = _bills(trainings, "1.2345", asked)
+    assert billing.compare(tools) == corrected
+    assert len(asked) == corrected
+    assert billing.compare(tools) == 0
+
+
+def test_the_whole_life_of_a_pod_is_asked_for(trainings: Trainings) -> None:
+    """By itself RunPod tells of its last thirty days alone."""
+    many_pods(trainings, 1, "2.0", "40 days")
+    asked: list[str] = []
+    since: list[str] = []
+    assert billing.compare(_bills(trainings, "1.2345", asked, since)) == 1
+    day = (datetime.now(UTC) - timedelta(days=40, hours=1)).strftime("%Y-%m-%dT00:00:00Z")
+    assert since == [day]
+
+
+@pytest.mark.parametrize(("status", "asks"), [(404, 3), (500, 3), (401, 1), (429, 1)])
+def test_one_pods_trouble_is_not_the_others(trainings: Trainings, status: int, asks: int) -> None:
+    many_pods(trainings, 3, "1.2345")
+    asked: list[str] = []
+    billing.compare(_bills(trainings, "1.2345", asked, status=status))
+    assert len(asked) == asks
 
 
 def test_a_pod_that_belonged_to_no_run_is_a_line_once_it_is_billed(trainings: Trainings) -> None:
@@ -236,11 +303,24 @@ def test_a_failed_run_gives_its_place_back_and_a_wrong_count_is_put_right(traini
     assert trainings.world.sql(count, str(user))[0].n == 0
 
 
-def _bills(trainings: Trainings, usd: str) -> Tools:
-    """Tools whose RunPod bills so much for each pod that it is asked about."""
+def _bills(
+    trainings: Trainings,
+    usd: str,
+    asked: list[str] | None = None,
+    since: list[str] | None = None,
+    *,
+    status: int = 200,
+) -> Tools:
+    """Tools whose RunPod bills so much for each pod that it is asked about; `asked` notes which."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.url.path.endswith("/billing/pods")
+        if asked is not None:
+            asked.append(request.url.params["podId"])
+        if since is not None:
+            since.append(request.url.params["startTime"])
+        if status != 200:
+            return httpx.Response(status, json={"title": "No", "status": status, "detail": "no"})
         record = {"podId": request.url.params["podId"], "totalAmount": float(usd)}
         return httpx.Response(200, json={"records": [record, {"podId": "another", "totalAmount": 9}]})
 
