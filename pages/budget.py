@@ -1,7 +1,5 @@
 """Budget: will we stay under the limit, who spends it, is it worth it?"""
 
-from html import escape
-
 import streamlit as st
 
 from core.budget import ledger, views
@@ -9,10 +7,12 @@ from core.budget.figures import FIGURES
 from core.budget.models import EVERYTHING, TRAININGS
 from core.trainings import spending
 from pages.components import (
+    address,
     budget_bar,
     budget_controls,
     budget_ledger,
     budget_parts,
+    budget_worth,
     definition,
     errors,
     look,
@@ -71,7 +71,7 @@ def everything() -> None:
         if wanted.scope in {TRAININGS, EVERYTHING}:
             found = spending.worth(actor, wanted.month)
             creators = found.creators
-            budget_parts.worth(found, used)
+            budget_worth.show(found, used, wanted.month)
         budget_controls.show(actor, board, now, zone)
         lines = budget_ledger.page_of(actor, wanted)
         # The lines of a number that was chosen stand right below it, those of the whole month at the end.
@@ -89,11 +89,6 @@ def everything() -> None:
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     look.title("Budget", "Will we stay under the limit, who spends it, is it worth it?")
     live = st.toggle("Refresh by itself", value=True, key="budget-live", persist_state="session")
-for fault in faults:
-    st.html(
-        look.notice_html(
-            "attention", "link_off", "The address asks for something that is not there", escape(fault)
-        )
-    )
+address.tell(faults)
 scopes()
 st.fragment(everything, run_every=REFRESH_S if live else None)()

@@ -1,11 +1,10 @@
 """Delivery health: are customers getting their files, and is it getting worse?"""
 
-from html import escape
-
 import streamlit as st
 
 from core.deliveries import health_rows, windows
 from pages.components import (
+    address,
     definition,
     errors,
     health_filters,
@@ -55,9 +54,7 @@ def everything() -> None:
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     look.title("Delivery health", "Are customers getting their files, and is it getting worse?")
     live = st.toggle("Refresh by itself", value=True, key="health-live", persist_state="session")
-for fault in faults:
-    headline = "The address asks for something that is not there"
-    st.html(look.notice_html("attention", "link_off", headline, escape(fault)))
+address.tell(faults)
 health_filters.show(chosen)
 st.fragment(everything, run_every=REFRESH_S if live else None)()
 storage_panel.show(actor, times.now(), times.viewer_zone())

@@ -1,11 +1,9 @@
 """Scheduler: is the machinery alive? And one scheduled job, by the address."""
 
-from html import escape
-
 import streamlit as st
 
 from core.machinery.schedule import SCHEDULE
-from pages.components import chosen_job, job_board, job_detail, look
+from pages.components import address, chosen_job, job_board, job_detail, look
 from pages.components.actor import the_actor
 
 actor = the_actor()
@@ -15,12 +13,7 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
     live = st.toggle("Refresh by itself", value=True, key="scheduler-live", persist_state="session")
 named = chosen_job.named()
 if named is not None and named not in SCHEDULE:
-    told = f"There is no job “{named[:60]}”. All of them stand below."
-    st.html(
-        look.notice_html(
-            "attention", "link_off", "The address asks for something that is not there", escape(told)
-        )
-    )
+    address.tell([f"There is no job “{named[:60]}”. All of them stand below."])
 if named in SCHEDULE:
     job_detail.show(actor, str(named), live=live)
 else:

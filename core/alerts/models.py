@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from core.budget.policy import Due
-from core.budget.views import Credits
+from core.budget.views import Credits, Unpriced
 
 
 class Kind(StrEnum):
@@ -100,15 +100,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Money:
-    """What is known of a month's money: thresholds that were reached, what failed runs cost of all that are
-    over, models without a price, and KIE's balance."""
+    """What is known of a month's money: thresholds that were reached, how many runs failed and what they cost
+    of all that are over, models without a price, each with the newest month that has lines of it, and KIE's
+    balance."""
 
     dues: tuple[Due, ...]
     failures_usd: Decimal
     ended_usd: Decimal
     month: date
-    unpriced: tuple[str, ...] = ()
+    unpriced: tuple[Unpriced, ...] = ()
     credits: Credits | None = None
+    failures: int = 1
 
 
 @dataclass(frozen=True)

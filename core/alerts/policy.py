@@ -167,10 +167,18 @@ def of_money(facts: Money) -> tuple[Cause, ...]:
     found = [_of_due(due) for due in facts.dues]
     failures = facts.failures_usd
     if failures >= FAILURE_LEAST_USD and failures > FAILURE_SHARE * facts.ended_usd:
-        evidence = {"failures_usd": f"{failures:.2f}", "ended_usd": f"{facts.ended_usd:.2f}"}
-        subject = f"trainings {facts.month:%Y-%m}"
-        found.append(Cause(Kind.FAILURE_COST, Severity.WARNING, subject, evidence=evidence))
-    found += [Cause(Kind.UNKNOWN_PRICE, Severity.WARNING, model) for model in facts.unpriced]
+        month = f"{facts.month:%Y-%m}"
+        evidence = {
+            "failures_usd": f"{failures:.2f}",
+            "ended_usd": f"{facts.ended_usd:.2f}",
+            "month": month,
+        }
+        subject = f"trainings {month}"
+        found.append(Cause(Kind.FAILURE_COST, Severity.WARNING, subject, facts.failures, evidence))
+    found += [
+        Cause(Kind.UNKNOWN_PRICE, Severity.WARNING, one.key, evidence={"month": f"{one.month:%Y-%m}"})
+        for one in facts.unpriced
+    ]
     if facts.credits is not None and _is_low(facts.credits):
         left = facts.credits.days_left
         told: dict[str, Any] = {

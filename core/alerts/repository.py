@@ -12,7 +12,7 @@ from core import database, queries
 from core.alerts import policy
 from core.alerts.models import Alert, Cause, Facts, Group, Kind, LibraryFacts, Orphan, Severity, Training
 from core.budget import prices
-from core.loras.policy import monthly_cost
+from core.loras.policy import MOST_WRONG, monthly_cost
 from core.providers import catalogue
 from core.trainings.downloads import DownloadRates
 from core.trainings.spending import SQL as SPENDING
@@ -54,24 +54,25 @@ def training_facts(connection: Connection, now: datetime, images: DownloadRates)
     """What is known of trainings now."""
     since = now - policy.TRAININGS_SINCE
     ended = SPENDING["ended"].one(connection, since=since)
-    silent = SPENDING["silent"].one(connection, before=now - policy.SILENT_FOR, named=NAMED)
-    unjudged = SPENDING["unjudged"].one(connection, before=now - policy.UNJUDGED_FOR, named=NAMED)
+    silent_until, unjudged_until = now - policy.SILENT_FOR, now - policy.UNJUDGED_FOR
+    silent = _group(SPENDING["silent"].one(connection, before=silent_until, named=NAMED))
+    unjudged = _group(SPENDING["unjudged"].one(connection, before=unjudged_until, named=NAMED))
     orphans = SPENDING["orphans"].all(connection, since=now - policy.ORPHANS_TOLD)
     return Training(
         completed=ended["completed"],
         failed=ended["failed"],
-        silent=_group(silent),
+        silent=replace(silent, until=silent_until),
         images_came=images.succeeded,
         images_lost=images.lost,
         orphans=tuple(Orphan(row["pod_id"], row["usd_per_hour"], row["ended_at"]) for row in orphans),
         since=since,
-        unjudged=_group(unjudged),
+        unjudged=replace(unjudged, until=unjudged_until),
     )
 
 
 def library_facts(connection: Connection, now: datetime) -> LibraryFacts:
     """What is known of the library of LoRAs now, as its jobs have found and counted it."""
-    wrong = SQL["wrong_weights"].one(connection, named=NAMED)
+    wrong = SQL["wrong_weights"].one(connection, named=NAMED, most=MOST_WRONG)
     held = SQL["library_totals"].first(connection)
     price = prices.current(connection, "storage", "library", now).unit_usd
     return LibraryFacts(

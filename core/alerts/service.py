@@ -66,6 +66,7 @@ def watch_money(now: datetime) -> int:
         month=month,
         unpriced=budget.unpriced(actor, now),
         credits=budget.kie_credits(actor, now),
+        failures=worth.failed,
     )
     with database.statement() as connection:
         return record(connection, policy.OF_MONEY, policy.of_money(facts_of_money), now, looked_at)

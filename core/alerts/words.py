@@ -8,10 +8,11 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 from urllib.parse import urlencode
 
+from core import said
 from core.alerts.models import Alert, Kind
-from core.deliveries.windows import exactly
 from core.trainings import downloads
 from core.trainings import policy as trainings
+from core.trainings.counted import Counted, What
 
 _SPACE = "\u00a0"
 SUCCESS_TARGET = "98.0\u00a0%"
@@ -63,12 +64,13 @@ def _scope(alert: Alert) -> str:
     return str(alert.evidence.get("scope", "trainings"))
 
 
+def _month_of(alert: Alert) -> date | None:
+    return said.month(str(alert.evidence.get("month") or alert.subject.split(" ")[-1]))
+
+
 def _month(alert: Alert) -> str:
-    text = str(alert.evidence.get("month") or alert.subject.split(" ")[-1])
-    try:
-        return f"{date.fromisoformat(f'{text}-01'):%B}"
-    except ValueError:
-        return "this month"
+    found = _month_of(alert)
+    return f"{found:%B}" if found else "this month"
 
 
 def _crossing(alert: Alert) -> str:
@@ -107,8 +109,22 @@ def _counted_by(alert: Alert, state: str, *, until: str | None = None) -> Mappin
         ("since", alert.evidence.get("counted_since")),
         ("until", alert.evidence.get("counted_until", until)),
     )
-    exact = {name: exactly(datetime.fromisoformat(at)) for name, at in bounds if at}
+    exact = {name: said.exactly(datetime.fromisoformat(at)) for name, at in bounds if at}
     return {"state": state, **{name: at for name, at in exact.items() if at}}
+
+
+def _runs(what: What) -> Callable[[Alert], Mapping[str, str]]:
+    """Just the trainings that the alert has counted."""
+
+    def query(alert: Alert) -> Mapping[str, str]:
+        return Counted(what, _moment(alert, "since"), _moment(alert, "until"), _month_of(alert)).query()
+
+    return query
+
+
+def _moment(alert: Alert, bound: str) -> datetime | None:
+    at = alert.evidence.get(f"counted_{bound}")
+    return datetime.fromisoformat(at) if at else None
 
 
 def _hash_of(words: str) -> str:
@@ -120,6 +136,18 @@ def _budget_query(alert: Alert) -> Mapping[str, str]:
     return {
         name: value for name, value in (("scope", scope), ("month", month)) if value and value != "trainings"
     }
+
+
+def _unequal(alert: Alert) -> Mapping[str, str]:
+    scope, _, month = alert.subject.partition(" ")
+    return {"scope": scope, "month": month}
+
+
+def _flagged(alert: Alert) -> Mapping[str, str]:
+    """The flagged lines of what has no price, in the newest month that has any."""
+    provider, _, model = alert.subject.partition("/")
+    given = {"month": str(alert.evidence.get("month", "")), "provider": provider, "model": model}
+    return {"scope": "everything", "flagged": "yes", **{name: one for name, one in given.items() if one}}
 
 
 def _totals(alert: Alert) -> str:
@@ -228,18 +256,19 @@ WORDS: dict[Kind, Words] = {
         "Launches are allowed by the total, the first of each pair; the lines are what was paid. Set it right"
         " as the README says under “A total differs from its lines”; the next proof then closes this.",
         BUDGET,
+        _unequal,
     ),
     Kind.FAILURE_COST: Words(
         lambda alert: f"Failed trainings have cost {_money(alert, 'failures_usd')} in {_month(alert)}",
         "More than a fifth of what ended trainings cost. See what the failed ones share.",
         RUNS,
-        lambda _: {"state": "Failed"},
+        _runs(What.FAILURES),
     ),
     Kind.UNKNOWN_PRICE: Words(
         lambda alert: f"There is no price for {alert.subject}",
         "The highest of its family is taken meanwhile, and its lines are flagged. Add it to the prices.",
         BUDGET,
-        lambda _: {"scope": "everything", "flagged": "yes"},
+        _flagged,
     ),
     Kind.LOW_CREDITS: Words(
         _credits,
@@ -253,20 +282,20 @@ WORDS: dict[Kind, Words] = {
             "%", f"{_SPACE}%"
         ),
         RUNS,
-        lambda alert: _counted_by(alert, "Failed"),
+        _runs(What.FAILED),
     ),
     Kind.TRAININGS_SILENT: Words(
         lambda alert: f"{_counted(alert.count, 'training is', 'trainings are')} in nobody's hands",
         "Their worker has been silent for ten minutes, and none has taken them up.",
         RUNS,
-        lambda _: {"state": "Under way"},
+        _runs(What.SILENT),
     ),
     Kind.VERDICT_WAITING: Words(
         lambda alert: f"{_counted(alert.count, 'training waits', 'trainings wait')} for a verdict",
         "Their test images have been there for a day. Say of each whether it shows the character: until then"
         " the LoRA is not completed, and nobody but its creator can use it.",
         RUNS,
-        lambda _: {"state": "Needs a person"},
+        _runs(What.UNJUDGED),
     ),
     Kind.IMAGE_DOWNLOADS: Words(
         _rate("{:,} images for trainings could be fetched"),
@@ -311,7 +340,7 @@ WORDS: dict[Kind, Words] = {
         "Put the file back from a copy (Hugging Face, if it was published; a backup), or train it anew, and"
         " archive this one until then. The proof looks again by itself.",
         LIBRARY,
-        lambda alert: {"lora": alert.ids[0]} if len(alert.ids) == 1 else {"sort": "Newest"},
+        lambda alert: {"lora": alert.ids[0]} if len(alert.ids) == 1 else {"weights": "Wrong"},
     ),
     Kind.DEAR_LIBRARY: Words(
         lambda alert: f"The LoRA library costs {_money(alert, 'monthly_usd')} a month",

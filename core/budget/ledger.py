@@ -1,6 +1,5 @@
 """The ledger's lines as a page or a file wants them: a month's, filtered, newest first, a page at a time."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -9,17 +8,19 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from core import access, database
+from core import access, database, said
 from core.access import Action, Actor
 from core.budget.models import DELIVERIES, EVERYTHING, OTHER, TRAININGS, Kind, Line
 from core.budget.policy import month_of
 from core.budget.repository import SQL, to_line
 
-PARAMETERS = ("scope", "month", "kind", "provider", "stage", "model", "user", "run", "flagged")
+PARAMETERS = ("scope", "month", "kind", "provider", "stage", "model", "user", "run", "runs", "flagged")
 PAGE, AT_ONCE = 50, 1_000
 # Where nearly all generations are made: its lines are no rare ones.
 USUAL_PROVIDER = "kie"
 LONGEST = 120
+# The runs of a month that failed or were cancelled.
+FAILURES = "failures"
 ALL_SCOPES = (TRAININGS, DELIVERIES, OTHER)
 _LAST_ID = UUID(int=2**128 - 1)
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -29,7 +30,8 @@ Place = tuple[datetime, UUID]
 
 @dataclass(frozen=True)
 class Filter:
-    """What is looked at; None: all of it. `month` is the budget's; a run's lines are of any month."""
+    """What is looked at; None: all of it. `month` is the budget's; a run's lines are of any month. `runs` are
+    those whose lines it has: FAILURES."""
 
     month: date
     scope: str = TRAININGS
@@ -39,6 +41,7 @@ class Filter:
     model: str | None = None
     user: UUID | None = None
     run: UUID | None = None
+    runs: str | None = None
     flagged: bool = False
 
     def but(self, **changes: object) -> "Filter":
@@ -56,6 +59,7 @@ class Filter:
             "model": self.model,
             "user": str(self.user) if self.user else None,
             "run": str(self.run) if self.run else None,
+            "runs": self.runs,
             "flagged": "yes" if self.flagged else None,
         }
         return {name: value for name, value in given.items() if value is not None}
@@ -63,11 +67,12 @@ class Filter:
     @property
     def narrowed(self) -> bool:
         """Whether it names more than a scope and a month."""
-        return any((self.kind, self.provider, self.stage, self.model, self.user, self.run, self.flagged))
+        return self != Filter(self.month, self.scope)
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        return ALL_SCOPES if self.scope == EVERYTHING else (self.scope,)
+        scopes = ALL_SCOPES if self.scope == EVERYTHING else (self.scope,)
+        return tuple(scope for scope in scopes if self.runs is None or scope == TRAININGS)
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def read(parameters: Mapping[str, str], now: datetime) -> tuple[Filter, list[str
             return None
 
     month = parameters.get("month")
-    moment = _month(month)
+    moment = said.month(month)
     if month is not None and moment is None:
         fault("month", "must be a month such as 2026-11")
     found = Filter(
@@ -129,15 +134,10 @@ def read(parameters: Mapping[str, str], now: datetime) -> tuple[Filter, list[str
         model=words("model"),
         user=uuid("user"),
         run=uuid("run"),
+        runs=one_of("runs", (FAILURES,)),
         flagged=one_of("flagged", ("yes",)) == "yes",
     )
     return found, faults
-
-
-def _month(text: str | None) -> date | None:
-    if text is None or not re.fullmatch(r"2\d{3}-(0[1-9]|1[0-2])", text, re.ASCII):
-        return None
-    return date(int(text[:4]), int(text[5:]), 1)
 
 
 def lines(actor: Actor | None, wanted: Filter, before: Place | None = None, limit: int = PAGE) -> Page:
@@ -178,6 +178,8 @@ def _rows(connection: Connection, wanted: Filter, before: Place | None, limit: i
 def _by(wanted: Filter) -> str:
     if wanted.run is not None:
         return "run"
+    if wanted.runs is not None:
+        return "runs"
     if wanted.user is not None:
         return "user"
     if wanted.model is not None:
@@ -214,13 +216,16 @@ def counted(actor: Actor | None, wanted: Filter) -> Counted | None:
         "user": str(wanted.user) if wanted.user else None,
     }
     named = {name: key for name, key in given.items() if key is not None}
-    if len(named) > 1 or wanted.flagged or wanted.run is not None:
+    if len(named) > (wanted.runs is None) or wanted.flagged or wanted.run is not None:
         return None
     [(dimension, key)] = named.items() or [("all", "")]
     with database.reading() as connection:
-        row = SQL["counted_lines"].one(
-            connection, scope=wanted.scope, dimension=dimension, key=key, month=wanted.month
-        )
+        if wanted.runs is not None:
+            row = SQL["counted_failures"].one(connection, scopes=list(wanted.scopes), month=wanted.month)
+        else:
+            row = SQL["counted_lines"].one(
+                connection, scope=wanted.scope, dimension=dimension, key=key, month=wanted.month
+            )
     return Counted(int(row["lines"]), row["settled_usd"], row["reserved_usd"])
 
 

@@ -217,10 +217,18 @@ def kie_credits(actor: Actor | None, now: datetime) -> Credits | None:
     return Credits(row["credits"], row["taken_at"], usd, float(usd / pace) if pace > 0 else None)
 
 
-def unpriced(actor: Actor | None, now: datetime) -> tuple[str, ...]:
-    """Provider and model of what was priced by its family lately and has no price of its own yet."""
+@dataclass(frozen=True)
+class Unpriced:
+    """What has no price of its own, by provider and model, and the newest month with lines of it."""
+
+    key: str
+    month: date
+
+
+def unpriced(actor: Actor | None, now: datetime) -> tuple[Unpriced, ...]:
+    """What was priced by its family lately and has no price of its own yet."""
     access.check(actor, Action.VIEW)
     last_month = month_of_day(month_of(now) - timedelta(days=1))
     with database.reading() as connection:
         rows = SQL["flagged_models"].all(connection, month=last_month, now=now)
-    return tuple(row["key"] for row in rows)
+    return tuple(Unpriced(row["key"], row["month"]) for row in rows)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from core import said
+
 # From when to (not with) when.
 Span = tuple[datetime, datetime]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -73,8 +75,8 @@ class Filter:
             "state": self.state,
             "signature": self.signature,
             "at": self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ") if self.at else None,
-            "since": exactly(self.since),
-            "until": exactly(self.until),
+            "since": said.exactly(self.since),
+            "until": said.exactly(self.until),
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -96,7 +98,9 @@ def read(parameters: Mapping[str, str]) -> tuple[Filter, list[str]]:
         value = parameters.get(name)
         if value is None or value in allowed:
             return value
-        faults.append(f"“{name}” cannot be {_cut(value)}; it may be {_listed(allowed)}. It is left out.")
+        faults.append(
+            f"“{name}” cannot be {said.cut(value)}; it may be {said.listed(allowed)}. It is left out."
+        )
         return None
 
     state = one_of("state", STATES)
@@ -104,16 +108,16 @@ def read(parameters: Mapping[str, str]) -> tuple[Filter, list[str]]:
     kind = one_of("kind", KINDS)
     model = parameters.get("model")
     if model is not None and (len(model) > LONGEST_MODEL or not model.isprintable()):
-        faults.append(f"“model” is no model's name: {_cut(model)}. It is left out.")
+        faults.append(f"“model” is no model's name: {said.cut(model)}. It is left out.")
         model = None
     signature = parameters.get("signature")
     if signature is not None and not re.fullmatch(r"[0-9a-f]{12}", signature):
-        faults.append(f"“signature” is none of a failure group: {_cut(signature)}. It is left out.")
+        faults.append(f"“signature” is none of a failure group: {said.cut(signature)}. It is left out.")
         signature = None
     at = parameters.get("at")
     moment = _moment(at)
     if at is not None and moment is None:
-        faults.append(f"“at” must be a time such as 2026-11-24T13:00Z, not {_cut(at)}. It is left out.")
+        faults.append(f"“at” must be a time such as 2026-11-24T13:00Z, not {said.cut(at)}. It is left out.")
     begun_at = start_of(moment, BARS[window]) if moment else None
     wanted = Filter(window, kind, model, state, signature, begun_at)
     if not wanted.counted_by_alert:
@@ -121,26 +125,10 @@ def read(parameters: Mapping[str, str]) -> tuple[Filter, list[str]]:
     between: dict[str, object] = {}
     for name in ("since", "until"):
         value = parameters.get(name)
-        between[name] = exact(value)
+        between[name] = said.exact(value)
         if value is not None and between[name] is None:
-            faults.append(f"“{name}” is no exact time: {_cut(value)}. It is left out.")
+            faults.append(f"“{name}” is no exact time: {said.cut(value)}. It is left out.")
     return wanted.but(**between), faults
-
-
-def exactly(moment: datetime | None) -> str | None:
-    """A moment to the microsecond, for an address."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment else None
-
-
-def exact(text: str | None) -> datetime | None:
-    """The moment that an address names to the microsecond; None for anything else."""
-    if text is None or not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", text, re.ASCII):
-        return None
-    try:
-        found = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return found if 2000 < found.year < 3000 else None
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -151,15 +139,6 @@ def _moment(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return found if 2000 < found.year < 3000 else None
-
-
-def _cut(value: str) -> str:
-    printable = "".join(c if c.isprintable() else "�" for c in value)
-    return f"“{printable[:40]}{'…' if len(printable) > 40 else ''}”"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def start_of(at: datetime, length: timedelta) -> datetime:

@@ -75,7 +75,8 @@ class Search:
 
     `text`: words of name, description or trigger word; `creator`: the beginning of a creator's name; `mine`:
     the viewer's own; `rating`: at least so many stars on average; `archived`: those out of use in place of
-    those in use; `restricted`: private or hidden ones alone.
+    those in use; `restricted`: private or hidden ones alone; `wrong`: whose weights are missing or not what
+    they were, in use or not.
     """
 
     text: str | None = None
@@ -90,6 +91,7 @@ class Search:
     published: bool | None = None
     archived: bool = False
     restricted: bool = False
+    wrong: bool = False
     sort: Sort = Sort.POPULAR
 
 

@@ -20,6 +20,8 @@ MOST_ENDINGS = 20
 FEW = 1_000
 NEAR = 200
 COUNTED_TO = 10_000
+# So many LoRAs with wrong weights are counted by an alert, and listed.
+MOST_WRONG = 10_000
 # So small that it may be read as a whole, should what is looked for stand at an order's very end.
 SMALL = 50_000
 MAX_OFFSET = 10_000

@@ -96,6 +96,8 @@ def _asked(connection: Connection, sight: Sight, wanted: Search) -> tuple[dict[s
     """What the queries are asked, how many fit, counted up to one more than the limit, and about how many
     LoRAs there are; None: none can fit."""
     values = _values(sight, wanted)
+    if wanted.wrong:
+        values["among"] = wrong_weights(connection)
     text = policy.clean(wanted.text or "")
     if text:
         values["words"] = _query(connection, policy.words_of(text))
@@ -112,6 +114,11 @@ def _asked(connection: Connection, sight: Sight, wanted: Search) -> tuple[dict[s
     return values, total, library
 
 
+def wrong_weights(connection: Connection) -> list[UUID]:
+    """The LoRAs whose weights are not as they should be, as many as an alert counts."""
+    return [row["id"] for row in SQL["wrong_weights"].all(connection, most=policy.MOST_WRONG)]
+
+
 def _query(connection: Connection, words: Sequence[str]) -> str | None:
     if not words:
         return None
@@ -125,7 +132,8 @@ def _query(connection: Connection, words: Sequence[str]) -> str | None:
 def _values(sight: Sight, wanted: Search) -> dict[str, Any]:
     return {
         **sight_values(sight),
-        "archived": wanted.archived,
+        "archived": None if wanted.wrong and not wanted.archived else wanted.archived,
+        "among": None,
         "words": None,
         "near": None,
         "status": wanted.status,

@@ -31,7 +31,7 @@ def count(connection: Connection, values: Mapping[str, Any]) -> tuple[int, int]:
 
     Only what everybody may see is remembered, so that nobody's own LoRAs show in another one's total.
     """
-    if values["mine"] or values["restricted"] or values["near"] is not None:
+    if values["mine"] or values["restricted"] or values["near"] is not None or values["among"] is not None:
         return _counted(connection, values)
     key = (
         connection.engine,

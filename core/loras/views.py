@@ -25,6 +25,7 @@ from core.loras.models import (
 )
 from core.loras.repository import SQL, find, sight_values, statuses
 from core.loras.repository import search as find_page
+from core.loras.repository import wrong_weights as find_wrong
 
 MAX_PAGE = 100
 DAYS = 90
@@ -49,6 +50,14 @@ def search(
         )
     with database.statement() as connection:
         return find_page(connection, accounts.sight_of(connection, actor), wanted, limit, after, offset)
+
+
+def wrong_weights(actor: Actor | None) -> int:
+    """How many LoRAs have weights that are missing or not what they were, also those that the actor may not
+    see: as many as the alert counts."""
+    access.check(actor, Action.BROWSE_LORAS)
+    with database.statement() as connection:
+        return len(find_wrong(connection))
 
 
 def get(actor: Actor | None, lora_id: UUID) -> Lora:

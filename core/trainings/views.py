@@ -12,6 +12,7 @@ from core.budget import views as budget
 from core.budget.models import BudgetExceeded, Position
 from core.providers.training import Bounds
 from core.trainings import costs, launch_rules, launching, policy
+from core.trainings.counted import ALL, Counted
 from core.trainings.models import (
     ACTIVE,
     QuotaExceeded,
@@ -37,14 +38,23 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class Filter:
-    """Which runs a page wants; None: all. `search` is a part of the LoRA's name."""
+    """Which runs a page wants; None: all. `search` is a part of the LoRA's name, `counted` what a number or
+    an alert has counted."""
 
     states: frozenset[RunState] | None = None
     trainer: str | None = None
     creator_key: str | None = None
     lora_id: UUID | None = None
-    since: datetime | None = None
     search: str | None = None
+    counted: Counted = ALL
+
+    @property
+    def standing(self) -> frozenset[RunState] | None:
+        """Where its runs stand; None: anywhere."""
+        counted = self.counted.states
+        if self.states is None or counted is None:
+            return counted if self.states is None else self.states
+        return self.states & counted
 
 
 @dataclass(frozen=True)
@@ -156,14 +166,15 @@ def runs(
     """Runs by filter, newest first."""
     access.check(actor, Action.VIEW)
     limit = max(1, min(limit, MAX_PAGE))
-    with database.reading() as connection:
+    states = wanted.standing
+    with database.reading() as connection, database.planned_anew(connection):
         found = SQL["runs"].all(
             connection,
-            states=[*wanted.states] if wanted.states is not None else None,
+            states=[*states] if states is not None else None,
             trainer=wanted.trainer,
             creator_key=wanted.creator_key,
             lora_id=wanted.lora_id,
-            since=wanted.since,
+            **wanted.counted.values(),
             pattern=f"%{_escaped(wanted.search)}%" if wanted.search else None,
             before_at=before[0] if before else None,
             before_id=before[1] if before else None,

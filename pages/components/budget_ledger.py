@@ -116,6 +116,7 @@ def _chips(wanted: Filter) -> None:
         "model": service_name(wanted.model) if wanted.model is not None else None,
         "user": f"person …{str(wanted.user)[-8:]}" if wanted.user else None,
         "run": f"run …{str(wanted.run)[-8:]}" if wanted.run else None,
+        "runs": "runs that failed or were cancelled" if wanted.runs else None,
     }
     chips.show("ledger", named, wanted, go)
 

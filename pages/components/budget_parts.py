@@ -11,8 +11,7 @@ from core.budget import figures as budget_figures
 from core.budget.ledger import PARAMETERS, Filter
 from core.budget.models import TRAININGS
 from core.budget.views import Board, Credits, Part
-from core.trainings.figures import FIGURES
-from core.trainings.spending import Creator, Quota, Worth
+from core.trainings.spending import Creator, Quota
 from pages.components import definition, formats, openers
 from pages.components.health_filters import model_name
 from pages.components.training_words import trainer
@@ -57,70 +56,6 @@ def provider_name(key: str) -> str:
 def service_name(key: str) -> str:
     """A model or a service as people call it."""
     return _SERVICES.get(key) or model_name(key)
-
-
-def signed(share: float | None) -> str:
-    """`+2.4 %`, `−1.0 %`, of a share that may be either."""
-    if share is None:
-        return formats.NO_DATA
-    return f"{'−' if share < 0 else '+'}{formats.percent(round(abs(share), 4))}"
-
-
-def worth(found: Worth, quotas: Sequence[Quota]) -> None:
-    """Four numbers: a completed LoRA, failures, estimate against actual, quotas."""
-    per = found.per_completed_usd
-    drift = sum((one.settled_usd - one.quoted_usd for one in found.drifts), Decimal(0))
-    quoted = sum((one.quoted_usd for one in found.drifts), Decimal(0))
-    full = sum(one.used >= one.quota for one in quotas)
-    numbers = (
-        (
-            "A completed LoRA",
-            "per_completed",
-            formats.total(per) if per is not None else formats.NO_DATA,
-            (
-                f"{formats.counted(found.completed, 'completed', 'completed')}, failed ones' share included"
-                if found.completed
-                else "none is completed yet"
-            ),
-        ),
-        (
-            "Cost of failures",
-            "failures",
-            formats.total(found.failures_usd),
-            (
-                f"{formats.counted(found.failed, 'run', 'runs')} failed or cancelled,"
-                f" {formats.percent(found.failure_share)} of ended ones' cost"
-                if found.failed
-                else "no run has failed or was cancelled"
-            ),
-        ),
-        (
-            "Actual against quoted",
-            "drift",
-            signed(float(drift / quoted) if quoted else None),
-            ", ".join(f"{trainer(one.trainer)} {signed(one.share)}" for one in found.drifts)
-            or "none has ended",
-        ),
-        (
-            "LoRAs this month",
-            "quotas",
-            formats.count(sum(one.used for one in quotas)),
-            (
-                f"{formats.counted(len(quotas), 'creator', 'creators')}, {full} at their quota of"
-                f" {quotas[0].quota}"
-                if quotas
-                else "nobody has begun one"
-            ),
-        ),
-    )
-    with st.grid(4, min_column_width=150, gap="small"):
-        for name, figure, big, small in numbers:
-            with st.container(key=f"so-tile-{figure}", gap=None, height="stretch"):
-                st.html(definition.name_html(name, definition.mark_html(name, FIGURES[figure])))
-                st.html(
-                    f'<div class="so-number-card"><div class="so-big">{escape(big)}</div>'
-                    f'<div class="so-small so-quiet">{escape(small)}</div></div>'
-                )
 
 
 def credits_html(left: Credits | None) -> str:

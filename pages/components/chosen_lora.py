@@ -12,7 +12,8 @@ from pages.components import address
 PARAMETER = "lora"
 SEARCH, SORT, STATUS, CREATOR, SINCE = "search", "sort", "status", "creator", "since"
 BASE, TAG, RATING, PUBLISHED, SHOWN, VIEW = "base", "tag", "rating", "published", "shown", "view"
-FILTERS = (SEARCH, SORT, STATUS, CREATOR, SINCE, BASE, TAG, RATING, PUBLISHED, SHOWN, VIEW)
+WEIGHTS, WRONG = "weights", "wrong"
+FILTERS = (SEARCH, SORT, STATUS, CREATOR, SINCE, BASE, TAG, RATING, PUBLISHED, WEIGHTS, SHOWN, VIEW)
 SINCE_DAYS = {"week": 7, "month": 30, "quarter": 90, "year": 365}
 ALL, MINE, RESTRICTED, ARCHIVED = "All", "Mine", "Private and hidden", "Archived"
 _ASKED = "so-loras-asked"
@@ -60,6 +61,7 @@ def wanted(now: datetime) -> Search:
         published={"yes": True, "no": False}.get(str(published)),
         archived=shown == ARCHIVED,
         restricted=shown == RESTRICTED,
+        wrong=state.get(WEIGHTS) == WRONG,
         sort=Sort(state.get(SORT) or Sort.POPULAR),
     )
 

@@ -8,15 +8,18 @@ import streamlit as st
 from core.access import Action, Actor
 from core.loras import policy, views
 from core.loras.models import STATUSES, Sort
+from pages.components import address
 from pages.components import chosen_lora as at
 from pages.components.lora_words import LOOKS, SORTS
 
 _ANY = ""
-_NARROWING = (at.STATUS, at.CREATOR, at.SINCE, at.BASE, at.TAG, at.RATING, at.PUBLISHED)
+_NARROWING = (at.STATUS, at.CREATOR, at.SINCE, at.BASE, at.TAG, at.RATING, at.PUBLISHED, at.WEIGHTS)
+WEIGHTS = {_ANY: "Any weights", at.WRONG: "Wrong weights"}
 
 
 def show(actor: Actor) -> None:
     """The fields; each change is a change of the address."""
+    fault = address.fault(at.WEIGHTS, WEIGHTS.values())
     with st.container(horizontal=True, vertical_alignment="bottom", key="so-lora-search"):
         st.text_input(
             "Search",
@@ -39,12 +42,26 @@ def show(actor: Actor) -> None:
             label_visibility="collapsed",
         )
         _filters(actor)
+    address.tell([fault] if fault else ())
+    if st.session_state.get(at.WEIGHTS) == at.WRONG:
+        st.button(
+            "weights that are missing or not what they were",
+            icon=":material/close:",
+            key="loras-chip-weights",
+            help="Take this away",
+            on_click=_forget_weights,
+        )
+
+
+def _forget_weights() -> None:
+    st.session_state[at.WEIGHTS] = _ANY
 
 
 def _filters(actor: Actor) -> None:
     """What narrows the list, folded away; the button says how much of it is on."""
-    on = sum(bool(st.session_state.get(name)) for name in _NARROWING)
-    on += st.session_state.get(at.SHOWN, at.ALL) != at.ALL
+    # Before the fields are made for the first time, the address alone knows.
+    asked = st.query_params.to_dict() | st.session_state.to_dict()
+    on = sum(bool(asked.get(name)) for name in _NARROWING) + (asked.get(at.SHOWN, at.ALL) != at.ALL)
     with st.popover(
         f"Filters ({on})" if on else "Filters", icon=":material/filter_list:", key="so-lora-filters"
     ):
@@ -62,6 +79,7 @@ def _filters(actor: Actor) -> None:
         _choice("Rating", at.RATING, list(rated), rated)
         published = {_ANY: "Published or not", "yes": "Published", "no": "Not published"}
         _choice("Hugging Face", at.PUBLISHED, list(published), published)
+        _choice("Weights", at.WEIGHTS, list(WEIGHTS), WEIGHTS)
         for label, key, placeholder in (
             ("Creator", at.CREATOR, "Beginning of a creator's name"),
             ("Tag", at.TAG, "Tag"),

@@ -53,6 +53,8 @@ def show(actor: Actor) -> None:
         key = f"loras-{look.safe_key(repr(wanted))}"
         after = keyset_table.place(key)
         page = views.search(actor, wanted, limit=SHOWN, after=after)
+        if wanted.wrong and page.total < (counted := views.wrong_weights(actor)):
+            st.html(_wrong_html(page.total, counted))
         if not page.cards and after is None:
             _nothing(actor, wanted)
             return
@@ -74,6 +76,15 @@ def _found(page: Page, wanted: Search) -> str:
     if not page.total_is_exact:
         number = f"{page.total:,}+ LoRAs"
     return f"{number} for “{wanted.text}”" if wanted.text else number
+
+
+def _wrong_html(shown: int, counted: int) -> str:
+    """Why the list has fewer LoRAs than the alert."""
+    number = formats.counted(counted, "LoRA has", "LoRAs have")
+    return (
+        f'<div class="so-quiet so-small">{number} wrong weights, {shown:,} of them here: the others do not'
+        " fit the other filters, or are private or hidden.</div>"
+    )
 
 
 def _nothing(actor: Actor, wanted: Search) -> None:

@@ -14,11 +14,12 @@ from core.budget import figures as budget_figures
 from core.budget import views as budget
 from core.budget.models import Position
 from core.trainings import downloads, policy, views
+from core.trainings.counted import Counted
 from core.trainings.downloads import DownloadRates
 from core.trainings.figures import FIGURES
 from core.trainings.models import RunState
 from core.trainings.views import Counts, Filter, Pod, Row
-from pages.components import chosen_run, definition, formats, look, times
+from pages.components import chosen_run, counted_runs, definition, formats, look, times
 from pages.components.states import icon_html, pill_html
 from pages.components.training_words import look_of, named_html, stage_line, time_left, trainer
 
@@ -67,9 +68,8 @@ def board(actor: Actor, now: datetime) -> Board:
     )
 
 
-def show(seen: Board, now: datetime, zone: tzinfo) -> None:
-    """The numbers, then the runs that are not over."""
-    _numbers(seen)
+def not_over(seen: Board, now: datetime, zone: tzinfo) -> None:
+    """The runs that are not over, each a line."""
     _lines("Needs a person", seen.waiting, seen, now, zone)
     _lines("Under way", seen.under_way, seen, now, zone)
 
@@ -77,7 +77,8 @@ def show(seen: Board, now: datetime, zone: tzinfo) -> None:
 # Numbers.
 
 
-def _numbers(seen: Board) -> None:
+def numbers(seen: Board, now: datetime) -> None:
+    """What runs, what waits, what failed and what was spent, each with its rows behind it."""
     counts, position = seen.counts, seen.position
     waiting = counts.awaiting_verdict + counts.needs_attention
     pods = (
@@ -103,9 +104,17 @@ def _numbers(seen: Board) -> None:
             f"{verdicts}, {formats.count(counts.needs_attention)} in doubt",
             "bad" if waiting else "waiting",
         )
-        _card(FAILED, "Failed this month", "failed", formats.count(counts.failed), success, tone)
         _card(
-            ALL,
+            FAILED,
+            "Failed this month",
+            "failed",
+            formats.count(counts.failed),
+            success,
+            tone,
+            since=policy.month_of(now),
+        )
+        _card(
+            None,
             "Spent this month",
             "month",
             formats.total(position.settled_usd),
@@ -131,23 +140,33 @@ def fetched_html(found: DownloadRates) -> str:
     )
 
 
-def _card(opens: str, name: str, figure: str, big: str, small: str, tone: str) -> None:
+def _card(
+    opens: str | None,
+    name: str,
+    figure: str,
+    big: str,
+    small: str,
+    tone: str,
+    *,
+    since: datetime | None = None,
+) -> None:
+    """A number that opens the runs of a state, launched from `since` on; None: the ledger's lines."""
     with st.container(key=f"so-card-runs-{look.safe_key(name)}", gap=None, height="stretch"):
         st.html(definition.name_html(name, definition.mark_html(name, _FIGURES[figure])))
         st.html(
             f'<div class="so-number-card so-{tone}"><div class="so-big so-toned">{escape(big)}</div>'
             f'<div class="so-small so-quiet">{escape(small)}</div></div>'
         )
-        st.button(
-            f"Show the runs of {name}",
-            key=f"so-open-runs-{look.safe_key(name)}",
-            on_click=_only,
-            args=(opens,),
-        )
+        key = f"so-open-runs-{look.safe_key(name)}"
+        if opens is not None:
+            st.button(f"Show the runs of {name}", key=key, on_click=_only, args=(opens, since))
+        elif st.button(f"Show the lines of {name}", key=key):
+            st.switch_page("budget.py")
 
 
-def _only(state: str) -> None:
+def _only(state: str, since: datetime | None) -> None:
     st.session_state[STATE] = state
+    counted_runs.go(Counted(since=since))
     st.rerun(scope="app")
 
 

@@ -5,18 +5,26 @@ from datetime import datetime, tzinfo
 import streamlit as st
 
 from core.access import Actor
-from core.deliveries import windows
 from core.providers import training_registry
 from core.trainings import views
 from core.trainings.views import Filter, Row
-from pages.components import definition, errors, formats, keyset_table, look, times, training_board
+from pages.components import (
+    counted_runs,
+    definition,
+    errors,
+    formats,
+    keyset_table,
+    look,
+    times,
+    training_board,
+)
 from pages.components.keyset_table import Slice
 from pages.components.states import icon_html
 from pages.components.training_board import ALL, STATE, STATES
 from pages.components.training_words import look_of, named, trainer
 
 REFRESH_S = 5
-PROVIDER, SEARCH, SINCE = "provider", "search", "since"
+PROVIDER, SEARCH = "provider", "search"
 COLUMNS = {
     "open": st.column_config.LinkColumn(
         "Run", display_text=r"([0-9a-f]{8})$", width=78, help="Opens the run"
@@ -41,8 +49,14 @@ def show(actor: Actor) -> None:
         if not views.runs(actor, Filter(), now, limit=1).rows:
             _first_day()
             return
-        training_board.show(seen, now, zone)
-        _table(actor, now, zone)
+        training_board.numbers(seen, now)
+        # The runs of a number or an alert stand right below, all of them at the end.
+        narrowed = counted_runs.are_chosen()
+        if narrowed:
+            _table(actor, now, zone)
+        training_board.not_over(seen, now, zone)
+        if not narrowed:
+            _table(actor, now, zone)
 
 
 def _first_day() -> None:
@@ -69,6 +83,7 @@ def _filters() -> tuple[str, str, str]:
             key=STATE,
             bind="query-params",
             label_visibility="collapsed",
+            on_change=counted_runs.leave,
         )
         provider = st.selectbox(
             "Provider",
@@ -92,24 +107,6 @@ def _filters() -> tuple[str, str, str]:
     return state or ALL, provider or ALL, (search or "").strip()
 
 
-def _forget_since() -> None:
-    st.query_params.pop(SINCE, None)
-
-
-def _since(zone: tzinfo) -> datetime | None:
-    """From when on runs were launched, where the address says so; with a chip that takes it away."""
-    since = windows.exact(st.query_params.get(SINCE))
-    if since is not None:
-        st.button(
-            f"launched from {times.exact(since, zone)} on",
-            icon=":material/close:",
-            key="runs-chip-since",
-            help="Take this away",
-            on_click=_forget_since,
-        )
-    return since
-
-
 def _table(actor: Actor, now: datetime, zone: tzinfo) -> None:
     look.section("All runs")
     state, provider, search = _filters()
@@ -117,13 +114,13 @@ def _table(actor: Actor, now: datetime, zone: tzinfo) -> None:
         states=STATES.get(state),
         trainer=None if provider == ALL else provider,
         search=search or None,
-        since=_since(zone),
+        counted=counted_runs.chosen(zone),
     )
-    key = f"runs-{look.safe_key(str((state, provider, search, wanted.since)))}"
+    key = f"runs-{look.safe_key(str((state, provider, search, wanted.counted)))}"
     before = keyset_table.place(key)
     page = views.runs(actor, wanted, now, before=before)
     if not page.rows and before is None:
-        keyset_table.nothing("No such run", "Choose another state, or take the provider or the name away.")
+        keyset_table.nothing("No such run", "Choose another state, or take away what narrows the list.")
         return
     fresh = Slice(tuple(_row(row, zone) for row in page.rows), page.next_before, None, now)
     picked = keyset_table.show(key, fresh, COLUMNS, lambda at: times.clock_time(at, zone))

@@ -151,7 +151,7 @@ SELECT count(*)::int AS count, (array_agg(id ORDER BY since))[1: CAST(:named AS 
        count(*) FILTER (WHERE state = 'missing')::int AS missing
 FROM (SELECT p.lora_model_id AS id, p.since, p.state, l.name
       FROM lora_weight_proofs p JOIN lora_models l ON l.id = p.lora_model_id
-      WHERE p.state <> 'good' ORDER BY p.since LIMIT 10000) w;
+      WHERE p.state <> 'good' ORDER BY p.since, p.lora_model_id LIMIT :most) w;
 
 -- name: library_totals
 -- How much the library of LoRAs holds, as counted last.

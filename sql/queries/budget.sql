@@ -212,8 +212,8 @@ SELECT start AS month, settled_usd, reserved_usd, lines FROM cost_rollup
 WHERE scope = :scope AND dimension = 'all' AND grain = 'month' AND lines <> 0 ORDER BY start DESC LIMIT :limit;
 
 -- name: flagged_models
--- What was priced by its family since a month, and has no price of its own at a moment.
-SELECT r.key, sum(r.lines) AS lines, sum(r.settled_usd) AS usd FROM cost_rollup r
+-- What was priced by its family since a month, and has no price of its own at a moment; the newest month with lines of it.
+SELECT r.key, max(r.start) FILTER (WHERE r.lines > 0) AS month FROM cost_rollup r
 WHERE r.scope = 'everything' AND r.dimension = 'flagged' AND r.grain = 'month' AND r.start >= :month
   AND NOT EXISTS (SELECT FROM prices p WHERE p.provider || '/' || p.service = r.key AND p.valid_from <= :now)
 GROUP BY r.key HAVING sum(r.lines) > 0 ORDER BY r.key LIMIT 50;
@@ -230,6 +230,15 @@ SELECT coalesce(sum(lines), 0) AS lines, coalesce(sum(settled_usd), 0) AS settle
 FROM cost_rollup
 WHERE scope = :scope AND dimension = :dimension AND grain = 'month' AND key = :key
   AND start = :month;
+
+-- name: counted_failures
+-- How many lines a month's runs have that failed or were cancelled, and what they come to.
+SELECT coalesce(sum(k.lines), 0) AS lines, coalesce(sum(k.settled_usd), 0) AS settled_usd,
+       coalesce(sum(k.reserved_usd), 0) AS reserved_usd
+FROM cost_rollup k
+WHERE k.scope = 'trainings' AND k.dimension = 'run' AND k.grain = 'month' AND k.start = :month
+  AND k.scope = ANY(CAST(:scopes AS text[]))
+  AND (SELECT r.state FROM lora_training_jobs r WHERE r.id = CAST(k.key AS uuid)) IN ('failed', 'cancelled');
 
 -- name: scopes_with
 -- The scopes that have lines with this value of a dimension in a month.
@@ -288,6 +297,21 @@ WITH wanted AS (
        AND c.month = :month AND (c.occurred_at, c.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
        AND (CAST(:provider AS text) IS NULL OR c.provider = :provider)
        AND (CAST(:stage AS text) IS NULL OR c.stage = :stage)
+     ORDER BY c.occurred_at DESC, c.id DESC LIMIT :limit)
+    UNION ALL
+    (SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'runs' AND c.run_id = ANY(ARRAY(
+         SELECT CAST(k.key AS uuid) FROM cost_rollup k
+         WHERE k.scope = 'trainings' AND k.dimension = 'run' AND k.grain = 'month' AND k.start = :month
+           -- Asked row by row: a join would read all runs for those of a month.
+           AND (SELECT r.state FROM lora_training_jobs r WHERE r.id = CAST(k.key AS uuid)) IN ('failed', 'cancelled')))
+       AND c.scope = ANY(CAST(:scopes AS text[]))
+       AND c.month = :month AND (c.occurred_at, c.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
+       AND (CAST(:provider AS text) IS NULL OR c.provider = :provider)
+       AND (CAST(:stage AS text) IS NULL OR c.stage = :stage)
+       AND (CAST(:model AS text) IS NULL OR left(coalesce(c.model, c.service), 120) = :model)
+       AND (CAST(:kind AS text) IS NULL OR c.kind = :kind)
+       AND (CAST(:user_id AS uuid) IS NULL OR c.user_id = CAST(:user_id AS uuid))
+       AND (NOT CAST(:only_flagged AS boolean) OR c.flagged)
      ORDER BY c.occurred_at DESC, c.id DESC LIMIT :limit)
     UNION ALL
     (SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'run' AND c.run_id = CAST(:run_id AS uuid)

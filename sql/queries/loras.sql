@@ -23,7 +23,7 @@ FROM (
       CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
-      CAST(:restricted AS boolean))
+      CAST(:restricted AS boolean), CAST(:among AS uuid[]))
     LIMIT :most) found;
 
 -- name: few_down
@@ -37,7 +37,7 @@ WITH found AS MATERIALIZED (
       CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
-      CAST(:restricted AS boolean)))
+      CAST(:restricted AS boolean), CAST(:among AS uuid[])))
 SELECT id, number AS place FROM found
 WHERE CAST(:after AS numeric) IS NULL OR (number, id) < (CAST(:after AS numeric), CAST(:after_id AS uuid))
 ORDER BY number DESC, id DESC LIMIT :limit OFFSET :offset;
@@ -51,7 +51,7 @@ WITH found AS MATERIALIZED (
       CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
-      CAST(:restricted AS boolean)))
+      CAST(:restricted AS boolean), CAST(:among AS uuid[])))
 SELECT id, created_at AS place FROM found
 WHERE CAST(:after AS timestamptz) IS NULL
    OR (created_at, id) < (CAST(:after AS timestamptz), CAST(:after_id AS uuid))
@@ -66,7 +66,7 @@ WITH found AS MATERIALIZED (
       CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
-      CAST(:restricted AS boolean)))
+      CAST(:restricted AS boolean), CAST(:among AS uuid[])))
 SELECT id, number AS place FROM found
 WHERE CAST(:after AS numeric) IS NULL OR (number, id) > (CAST(:after AS numeric), CAST(:after_id AS uuid))
 ORDER BY number, id LIMIT :limit OFFSET :offset;
@@ -80,7 +80,7 @@ WITH found AS MATERIALIZED (
       CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
-      CAST(:restricted AS boolean)))
+      CAST(:restricted AS boolean), CAST(:among AS uuid[])))
 SELECT id, name_key AS place FROM found
 WHERE CAST(:after AS text) IS NULL OR (name_key, id) > (CAST(:after AS text), CAST(:after_id AS uuid))
 ORDER BY name_key, id LIMIT :limit OFFSET :offset;
@@ -93,7 +93,7 @@ WHERE studio_ops_lora_fits(
       CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
-      CAST(:restricted AS boolean))
+      CAST(:restricted AS boolean), CAST(:among AS uuid[]))
   AND (CAST(:after AS bigint) IS NULL OR (e.uses, e.lora_model_id) < (CAST(:after AS bigint), CAST(:after_id AS uuid)))
 ORDER BY e.uses DESC, e.lora_model_id DESC LIMIT :limit OFFSET :offset;
 
@@ -105,7 +105,7 @@ WHERE studio_ops_lora_fits(
       CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
-      CAST(:restricted AS boolean))
+      CAST(:restricted AS boolean), CAST(:among AS uuid[]))
   AND (CAST(:after AS bigint) IS NULL OR (e.uses, e.lora_model_id) > (CAST(:after AS bigint), CAST(:after_id AS uuid)))
 ORDER BY e.uses, e.lora_model_id LIMIT :limit OFFSET :offset;
 
@@ -117,7 +117,7 @@ WHERE studio_ops_lora_fits(
       CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
-      CAST(:restricted AS boolean))
+      CAST(:restricted AS boolean), CAST(:among AS uuid[]))
   AND (CAST(:after AS timestamptz) IS NULL OR (e.created_at, e.lora_model_id) < (CAST(:after AS timestamptz), CAST(:after_id AS uuid)))
 ORDER BY e.created_at DESC, e.lora_model_id DESC LIMIT :limit OFFSET :offset;
 
@@ -129,7 +129,7 @@ WHERE studio_ops_lora_fits(
       CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
-      CAST(:restricted AS boolean))
+      CAST(:restricted AS boolean), CAST(:among AS uuid[]))
   AND (CAST(:after AS text) IS NULL OR (e.name_key, e.lora_model_id) > (CAST(:after AS text), CAST(:after_id AS uuid)))
 ORDER BY e.name_key, e.lora_model_id LIMIT :limit OFFSET :offset;
 
@@ -141,7 +141,7 @@ WHERE studio_ops_lora_fits(
       CAST(lower(CAST(:words AS text)) AS tsquery), CAST(:near AS uuid[]), CAST(:status AS text),
       lower(CAST(:creator AS text)), CAST(:mine AS boolean), CAST(:since AS timestamptz), CAST(:until AS timestamptz),
       CAST(:base_model AS text), CAST(:tag AS text), CAST(:rating AS numeric), CAST(:published AS boolean),
-      CAST(:restricted AS boolean))
+      CAST(:restricted AS boolean), CAST(:among AS uuid[]))
   AND (CAST(:after AS numeric) IS NULL OR (e.rating_score, e.lora_model_id) < (CAST(:after AS numeric), CAST(:after_id AS uuid)))
 ORDER BY e.rating_score DESC, e.lora_model_id DESC LIMIT :limit OFFSET :offset;
 
@@ -359,6 +359,11 @@ SELECT l.id, l.storage_path AS path, l.file_size AS bytes, coalesce(l.weights_sh
 FROM lora_weight_proofs p JOIN lora_models l ON l.id = p.lora_model_id
 WHERE p.checked_at < :before AND l.training_status = 'completed' AND l.storage_path IS NOT NULL
 ORDER BY p.checked_at, p.lora_model_id LIMIT :limit;
+
+-- name: wrong_weights
+-- LoRAs whose weights are not there, or are not what they were, those that have been so for longest first.
+SELECT p.lora_model_id AS id FROM lora_weight_proofs p JOIN lora_models l ON l.id = p.lora_model_id
+WHERE p.state <> 'good' ORDER BY p.since, p.lora_model_id LIMIT :most;
 
 -- name: record_proof
 -- Records a look at a LoRA's file; since when it is so stays while it stays so.

@@ -584,6 +584,12 @@ WHERE r.state IS NOT NULL
   AND (CAST(:creator_key AS text) IS NULL OR r.creator_key = :creator_key)
   AND (CAST(:lora_id AS uuid) IS NULL OR r.lora_model_id = :lora_id)
   AND (CAST(:since AS timestamptz) IS NULL OR r.created_at >= :since)
+  AND (CAST(:silent_before AS timestamptz) IS NULL OR greatest(r.heartbeat_at, r.next_attempt_at) < :silent_before)
+  AND (CAST(:unjudged_before AS timestamptz) IS NULL OR r.heartbeat_at < :unjudged_before)
+  AND (CAST(:month AS date) IS NULL OR r.id = ANY(ARRAY(
+         SELECT CAST(c.key AS uuid) FROM cost_rollup c
+         WHERE c.scope = 'trainings' AND c.dimension = 'run' AND c.grain = 'month' AND c.start = :month)))
+  AND NOT (CAST(:only_real AS boolean) AND studio_ops_is_rehearsed(r.id))
   AND (CAST(:pattern AS text) IS NULL OR l.name ILIKE :pattern)
   AND (CAST(:before_at AS timestamptz) IS NULL OR (r.created_at, r.id) < (:before_at, CAST(:before_id AS uuid)))
 ORDER BY r.created_at DESC, r.id DESC LIMIT :limit;

@@ -15,8 +15,6 @@ from core.alerts.models import Alert, Kind
 from core.deliveries import health_rows, windows
 from core.deliveries.windows import Filter
 from core.providers import catalogue
-from core.trainings import views as runs
-from core.trainings.models import RunState
 
 VIEWER = Actor("person", "v", "A viewer", frozenset({Role.VIEWER}), "page")
 NOW = datetime.now(UTC)
@@ -173,30 +171,6 @@ def test_stuck_ones_are_the_same_wherever_they_are_counted(connection: psycopg.C
     found = health_rows.board(VIEWER, Filter(), now).health
     assert found is not None
     assert found.under_way.stuck == alert.count
-
-
-def test_trainings_open_the_failed_ones_of_their_thirty_days(connection: psycopg.Connection[Any]) -> None:
-    for n, state in enumerate(["completed"] * 9 + ["failed"] * 4 + ["cancelled"]):
-        lora = connection.execute(
-            "INSERT INTO lora_models (name, creator_key, training_status)"
-            " VALUES (%s, 'staff:ada', 'training') RETURNING id",
-            (f"Ada {n}",),
-        ).fetchone()
-        assert lora is not None
-        connection.execute(
-            "INSERT INTO lora_training_jobs (lora_model_id, state, stage, trainer, steps, trigger_word,"
-            " creator_key, created_at) VALUES (%s, %s, 'training', 'fal', 1000, 'ada', 'staff:ada',"
-            " now() - CAST(%s AS interval))",
-            (lora[0], state, "31 days" if n == 9 else "2 days"),
-        )
-    service.watch_trainings(datetime.now(UTC))
-    [alert] = [one for one in views.waiting(VIEWER) if one.kind is Kind.TRAINING_SUCCESS]
-    page, query = words.evidence_of(alert) or ("", {})
-    assert (page, query["state"]) == ("training_runs", "Failed")
-    since = windows.exact(query["since"])
-    failed = runs.Filter(states=frozenset({RunState.FAILED}), since=since)
-    found = runs.runs(VIEWER, failed, datetime.now(UTC))
-    assert len(found.rows) == alert.count == 3
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_a_days_rate_of_credits_holds_whatever_the_price_says_later() -> None:
 def test_a_line_priced_by_its_family_is_flagged_until_there_is_a_price() -> None:
     delivery("1.1", flagged=True, note="No price", model="veo-9", user_id=str(uuid.uuid4()))
     fold.run(NOW)
-    assert views.unpriced(ADA, NOW) == ("kie/veo-9",)
+    assert [one.key for one in views.unpriced(ADA, NOW)] == ["kie/veo-9"]
     [flagged] = lines.lines(ADA, Filter(NOVEMBER, DELIVERIES, flagged=True)).lines
     assert flagged.note == "No price"
     prices.set_price(ADA, "kie", "veo-9", "generation", D("0.8"), "KIE's page", NOW)

@@ -14,7 +14,7 @@ from core.access import Actor, Role
 from core.budget import controls, views
 from core.budget.forecast import BackTest
 from pages.components import actor as actors
-from pages.components import budget_bar, budget_parts
+from pages.components import budget_bar, budget_worth
 from tests.pages import money, seeding
 from tests.pages.conftest import OpenPage, failures_of, html_of
 
@@ -91,6 +91,52 @@ def test_a_driver_opens_its_lines_and_the_filter_stands_in_the_address(
     app = open_page(PAGE, kind="settle")
     assert table_of(app)["amount"] == ["$2.00", "$3.00"]
     assert open_page(PAGE, scope="everything", provider="nobody").dataframe.len == 0
+
+
+def failed_run(connection: Connection, usd: str, state: str = "failed") -> uuid.UUID:
+    """A run that has cost so much this month."""
+    run_id = uuid.uuid4()
+    money.spend(usd, run_id=run_id)
+    connection.execute(
+        "WITH lora AS (INSERT INTO lora_models (name, training_status, creator_key)"
+        " VALUES (%s, 'training', 'staff:ada') RETURNING id)"
+        " INSERT INTO lora_training_jobs (id, lora_model_id, state, stage, trainer, steps, trigger_word)"
+        " SELECT %s, id, %s, 'training', 'fal', 1000, 'ada' FROM lora",
+        (f"Ada {run_id}", run_id, state),
+    )
+    return run_id
+
+
+def test_the_cost_of_failures_opens_its_lines(
+    open_page: OpenPage, alive: None, connection: Connection
+) -> None:
+    failed_run(connection, "3.50")
+    failed_run(connection, "1.25", "cancelled")
+    failed_run(connection, "9", "completed")
+    money.spend("2")
+    app = press(open_page(PAGE), "so-open-failures")
+    assert not failures_of(app)
+    assert app.query_params["runs"] == ["failures"]
+    assert sorted(table_of(app)["amount"])[-1] == "−$3.50"
+    assert "$3.50" in table_of(app)["amount"]
+    assert "$9.00" not in table_of(app)["amount"]
+    said = html_of(app)
+    assert "Ledger: 6\u00a0lines of" in said
+    assert "$4.75 settled" in said
+    press(app, "ledger-chip-runs")
+    assert "runs" not in app.query_params
+    assert "Ledger: 12\u00a0lines of" in html_of(app)
+
+
+def test_what_a_completed_lora_costs_opens_the_runs_that_are_over(
+    open_page: OpenPage, alive: None, connection: Connection, trainings: None
+) -> None:
+    failed_run(connection, "3.50")
+    failed_run(connection, "9", "completed")
+    failed_run(connection, "4", "running")
+    app = press(open_page(PAGE), "so-open-per_completed")
+    assert not failures_of(app)
+    assert table_of(app)["state"] == ["✓ Completed", "✕ Failed"]
 
 
 def test_a_bad_address_breaks_nothing(open_page: OpenPage, alive: None) -> None:
@@ -199,6 +245,6 @@ def test_a_database_that_is_away_is_said_so(open_page: OpenPage, alive: None) ->
 
 
 def test_shares_are_signed() -> None:
-    assert [budget_parts.signed(share) for share in (None, 0.024, -0.01, 0.0)] == [
+    assert [budget_worth.signed(share) for share in (None, 0.024, -0.01, 0.0)] == [
         "–", "+2.4\u00a0%", "−1.0\u00a0%", "+0\u00a0%",
     ]  # fmt: skip

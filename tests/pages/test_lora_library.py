@@ -222,6 +222,47 @@ def test_wrong_weights_are_told(open_page: OpenPage, loras: dict[str, UUID], con
     assert "Prove its file again" in labels(app)
 
 
+def test_wrong_weights_are_listed_by_the_address(
+    open_page: OpenPage, loras: dict[str, UUID], connection: Connection
+) -> None:
+    for name, state in (("large", "missing"), ("archived", "differs"), ("popular", "good")):
+        connection.execute(
+            "INSERT INTO lora_weight_proofs (lora_model_id, state, since, checked_at)"
+            " VALUES (%s, %s, now(), now())",
+            (loras[name], state),
+        )
+    app = open_page(PAGE, weights="Wrong weights")
+    assert not failures_of(app)
+    assert "2\u00a0LoRAs" in html_of(app)
+    assert {f"so-open-lora-{loras[name]}" for name in ("large", "archived")} == {
+        str(button.key) for button in app.button if str(button.key).startswith("so-open-lora-")
+    }
+    assert "Filters (1)" in {popover.proto.popover.label for popover in app.get("popover")}
+    app.button(key="loras-chip-weights").click().run()
+    assert "2\u00a0LoRAs" not in html_of(app)
+    assert "weights" not in app.query_params
+
+
+def test_who_may_not_see_a_lora_with_wrong_weights_reads_that_there_is_one(
+    open_page: OpenPage, loras: dict[str, UUID], connection: Connection, viewer: None
+) -> None:
+    connection.execute(
+        "INSERT INTO lora_weight_proofs (lora_model_id, state, since, checked_at)"
+        " SELECT id, 'missing', now(), now() FROM lora_models WHERE is_private OR id = %s",
+        (loras["large"],),
+    )
+    [hidden] = connection.execute("SELECT count(*) FROM lora_models WHERE is_private").fetchall()
+    assert hidden[0] > 0
+    said = html_of(open_page(PAGE, weights="Wrong weights"))
+    assert f"{hidden[0] + 1}\u00a0LoRAs have wrong weights, 1 of them here" in said
+
+
+def test_a_wrong_word_about_weights_says_so(open_page: OpenPage, loras: dict[str, UUID]) -> None:
+    app = open_page(PAGE, weights="<b>")
+    assert not failures_of(app)
+    assert "“weights” cannot be “&lt;b&gt;”; it may be Any weights or Wrong weights." in html_of(app)
+
+
 def test_a_page_of_the_library_without_its_database(open_page: OpenPage, loras: dict[str, UUID]) -> None:
     app = open_page(PAGE)
     database.connect("postgresql://nobody@127.0.0.1:1/nothing")

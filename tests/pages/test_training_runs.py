@@ -94,11 +94,64 @@ def test_a_bad_filter_breaks_nothing(open_page: OpenPage, runs: dict[str, str]) 
     assert "No such run" in html_of(app)
 
 
-def test_a_number_opens_its_runs(open_page: OpenPage, runs: dict[str, str]) -> None:
-    app = open_page(PAGE)
-    [card] = [button for button in app.button if button.label == "Show the runs of Failed this month"]
-    card.click().run()
-    assert table_of(app)["state"] == ["✕ Failed"]
+def press(app: Any, label: str) -> Any:
+    [card] = [button for button in app.button if button.label == label]
+    return card.click().run()
+
+
+def test_a_number_opens_its_runs(open_page: OpenPage, runs: dict[str, str], connection: Connection) -> None:
+    earlier = training_seeds.launched(name="Ada of an earlier month")
+    training_seeds.stands(connection, earlier, RunState.FAILED, Stage.STORING, created_at="2026-01-31")
+    app = press(open_page(PAGE), "Show the runs of Failed this month")
+    assert table_of(app)["open"] == [f"/training_runs?run={runs['failed']}"]
+    assert "since" in app.query_params
+    press(app, "Show the runs of Needs a person")
+    assert sorted(table_of(app)["state"]) == ["☞ Needs attention", "✎ Waits for your verdict"]
+    assert "since" not in app.query_params
+
+
+def test_what_was_spent_opens_the_budget(open_page: OpenPage, runs: dict[str, str]) -> None:
+    app = press(open_page(PAGE), "Show the lines of Spent this month")
+    assert not failures_of(app)
+    assert "Ledger: " in html_of(app)
+
+
+def test_what_an_alert_has_counted_stands_in_the_address(
+    open_page: OpenPage, runs: dict[str, str], connection: Connection
+) -> None:
+    connection.execute(
+        "UPDATE lora_training_jobs SET heartbeat_at = '2026-11-20', next_attempt_at = '2026-11-20'"
+        " WHERE id = %s",
+        (runs["running"],),
+    )
+    training_seeds.launched(name="Ada in good hands")
+    app = open_page(PAGE, counted="silent", until="2026-11-21T00:00:00.000000Z")
+    assert not failures_of(app)
+    assert table_of(app)["open"] == [f"/training_runs?run={runs['running']}"]
+    chip = app.button(key="runs-chip-counted")
+    assert chip.label == "in nobody's hands since before 21 Nov 2026, 01:00:00 CET"
+    app.run()
+    assert len(table_of(app)["open"]) == 1
+    app.button(key="runs-chip-counted").click().run()
+    assert len(table_of(app)["open"]) == 6
+    assert "counted" not in app.query_params
+
+
+def test_another_state_leaves_what_was_counted(open_page: OpenPage, runs: dict[str, str]) -> None:
+    app = open_page(PAGE, counted="unjudged", until="2099-01-01T00:00:00.000000Z")
+    assert table_of(app)["open"] == [f"/training_runs?run={runs['verdict']}"]
+    app.segmented_control(key="state").set_value("Failed").run()
+    assert table_of(app)["open"] == [f"/training_runs?run={runs['failed']}"]
+    assert "counted" not in app.query_params
+
+
+def test_a_wrong_value_of_what_was_counted_says_so(open_page: OpenPage, runs: dict[str, str]) -> None:
+    app = open_page(PAGE, counted="<b>", since="yesterday")
+    assert not failures_of(app)
+    said = html_of(app)
+    assert "“counted” cannot be “&lt;b&gt;”; it may be silent, unjudged, failed, failures or over." in said
+    assert "“since” is no exact time: “yesterday”. It is left out." in said
+    assert len(table_of(app)["open"]) == 5
 
 
 def test_a_line_opens_its_run(open_page: OpenPage, runs: dict[str, str]) -> None:

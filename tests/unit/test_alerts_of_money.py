@@ -9,7 +9,7 @@ import pytest
 from core.alerts import messages, policy, words
 from core.alerts.models import Group, Kind, Money, Orphan, Severity, Training
 from core.budget.policy import Due
-from core.budget.views import Credits
+from core.budget.views import Credits, Unpriced
 from core.notifications.channels import Channel
 from core.notifications.service import Outcome, Standing
 from core.usage import Line, Snapshot
@@ -64,7 +64,7 @@ def test_few_credits(usd: str, days: float | None, alarmed: bool) -> None:
 
 def test_thresholds_are_told_once_the_worst_first() -> None:
     dues = tuple(Due(what, "trainings", NOVEMBER, D(100)) for what in ("half", "alert", "full", "forecast"))
-    causes = policy.of_money(Money(dues, D(0), D(0), NOVEMBER, unpriced=("kie/veo-9",)))
+    causes = policy.of_money(Money(dues, D(0), D(0), NOVEMBER, unpriced=(Unpriced("kie/veo-9", NOVEMBER),)))
     assert [cause.kind for cause in causes] == [
         Kind.BUDGET_FULL,
         Kind.BUDGET_ALERT,

@@ -1,0 +1,62 @@
+"""What of the runs a number or an alert has counted: in the address, and as a chip that takes it away."""
+
+from datetime import tzinfo
+
+import streamlit as st
+
+from core.trainings import counted
+from core.trainings.counted import ALL, Counted, What
+from pages.components import address, formats, times
+
+
+def go(wanted: Counted) -> None:
+    """Look at just these; for a button's `on_click`."""
+    for name in counted.PARAMETERS:
+        st.query_params.pop(name, None)
+    for name, value in wanted.query().items():
+        st.query_params[name] = value
+
+
+def are_chosen() -> bool:
+    """Whether the address names some of the runs."""
+    return counted.read(st.query_params)[0] != ALL
+
+
+def chosen(zone: tzinfo) -> Counted:
+    """What of the runs was counted, where the address says so; with a chip that takes it away."""
+    found, faults = counted.read(st.query_params)
+    address.tell(faults)
+    if found != ALL:
+        st.button(
+            formats.in_label(_words(found, zone)),
+            icon=":material/close:",
+            key="runs-chip-counted",
+            help="Take this away",
+            on_click=go,
+            args=(ALL,),
+        )
+    return found
+
+
+def leave() -> None:
+    """Another state is not bound to what was counted; for a field's `on_change`."""
+    if counted.read(st.query_params)[0].what is not None:
+        go(ALL)
+
+
+def _words(of: Counted, zone: tzinfo) -> str:
+    """What was counted, for a chip."""
+    until, month = times.exact(of.until, zone), f"{of.month:%B %Y}" if of.month else ""
+    match of.what:
+        case None:
+            return f"launched from {times.exact(of.since, zone)} on"
+        case What.SILENT:
+            return f"in nobody's hands since before {until}"
+        case What.UNJUDGED:
+            return f"unjudged since before {until}"
+        case What.FAILED:
+            return f"failed, launched from {times.exact(of.since, zone)} on, none of a rehearsal"
+        case What.FAILURES:
+            return f"failed or cancelled, paid from the budget of {month}"
+        case What.OVER:
+            return f"over, paid from the budget of {month}"
