@@ -105,12 +105,12 @@ class Money:
     balance."""
 
     dues: tuple[Due, ...]
+    failures: int
     failures_usd: Decimal
     ended_usd: Decimal
     month: date
     unpriced: tuple[Unpriced, ...] = ()
     credits: Credits | None = None
-    failures: int = 1
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,12 @@ def watch_money(now: datetime) -> int:
     worth = spending.worth(actor, month)
     facts_of_money = Money(
         dues=tuple(dues),
+        failures=worth.failed,
         failures_usd=worth.failures_usd,
         ended_usd=worth.ended_usd,
         month=month,
         unpriced=budget.unpriced(actor, now),
         credits=budget.kie_credits(actor, now),
-        failures=worth.failed,
     )
     with database.statement() as connection:
         return record(connection, policy.OF_MONEY, policy.of_money(facts_of_money), now, looked_at)

@@ -340,7 +340,7 @@ WORDS: dict[Kind, Words] = {
         "Put the file back from a copy (Hugging Face, if it was published; a backup), or train it anew, and"
         " archive this one until then. The proof looks again by itself.",
         LIBRARY,
-        lambda alert: {"lora": alert.ids[0]} if len(alert.ids) == 1 else {"weights": "Wrong"},
+        lambda alert: {"lora": alert.ids[0]} if len(alert.ids) == 1 else {"weights": "Wrong weights"},
     ),
     Kind.DEAR_LIBRARY: Words(
         lambda alert: f"The LoRA library costs {_money(alert, 'monthly_usd')} a month",

@@ -25,6 +25,7 @@ DAY = timedelta(days=1)
 def money(**changes: Any) -> list[Kind]:
     known: dict[str, Any] = {
         "dues": (),
+        "failures": 1,
         "failures_usd": D(0),
         "ended_usd": D(0),
         "month": NOVEMBER,
@@ -64,7 +65,9 @@ def test_few_credits(usd: str, days: float | None, alarmed: bool) -> None:
 
 def test_thresholds_are_told_once_the_worst_first() -> None:
     dues = tuple(Due(what, "trainings", NOVEMBER, D(100)) for what in ("half", "alert", "full", "forecast"))
-    causes = policy.of_money(Money(dues, D(0), D(0), NOVEMBER, unpriced=(Unpriced("kie/veo-9", NOVEMBER),)))
+    causes = policy.of_money(
+        Money(dues, 0, D(0), D(0), NOVEMBER, unpriced=(Unpriced("kie/veo-9", NOVEMBER),))
+    )
     assert [cause.kind for cause in causes] == [
         Kind.BUDGET_FULL,
         Kind.BUDGET_ALERT,
