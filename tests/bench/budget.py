@@ -67,6 +67,7 @@ def measure(rows: int) -> Measured:
             "a rare model": Filter(month, EVERYTHING, model=ledger.RARE_MODEL),
             "a person": Filter(month, EVERYTHING, user=UUID(ledger.PERSON)),
             "a stage": Filter(month, EVERYTHING, stage="validation"),
+            "failures": Filter(month, runs=lines.FAILURES),
         }
         asked |= {f"first page of lines, {name}": partial(_page, wanted) for name, wanted in filters.items()}
         naive = statistics.median(

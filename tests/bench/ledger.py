@@ -53,10 +53,11 @@ SELECT scope, month, coalesce(sum(amount_usd) FILTER (WHERE kind IN ('settle', '
        coalesce(sum(amount_usd) FILTER (WHERE kind IN ('reserve', 'release')), 0)
 FROM job_costs WHERE scope = 'trainings' GROUP BY scope, month
 """
-# The runs behind the trainings' lines.
+# The runs behind the trainings' lines, of which one in twenty has failed.
 _RUNS = """
 INSERT INTO lora_training_jobs (id, state, trainer, quoted_usd, creator_key, creator_name)
-SELECT run_id, 'completed', min(provider), 2, 'staff:' || min(user_id::text), 'somebody'
+SELECT run_id, CASE WHEN hashtext(run_id::text) % 20 = 0 THEN 'failed' ELSE 'completed' END, min(provider), 2,
+       'staff:' || min(user_id::text), 'somebody'
 FROM job_costs WHERE run_id IS NOT NULL GROUP BY run_id
 """
 
