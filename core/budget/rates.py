@@ -50,7 +50,7 @@ def of_unit(provider: str, service: str, now: datetime) -> Rate | None:
 
 
 def forget() -> None:
-    """Read the rates anew; for tests, which change databases."""
+    """Read the rates anew: some were taken away, or the database is another one."""
     _kept.cache_clear()
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from core import access, audit, database, settings
 from core.access import Action, Actor
 from core.alerts.models import Kind
-from core.budget import fold
+from core.budget import fold, rates
 from core.deliveries.rollups import KEPT
 from core.deliveries.tools import Tools
 from core.errors import Conflict, InvalidInput
@@ -205,6 +205,7 @@ def _clear(tools: Tools) -> Iterator[Progress]:
         SQL["clear_rates"].run(connection, since=stands.begun_at)
         SQL["end"].run(connection)
         counted = SQL["library_counted"].one(connection)["counted"]
+    rates.forget()
     if counted:
         popularity.count(tools.clock())
 
