@@ -217,7 +217,7 @@ def test_a_failure_that_people_saw_to_before_stays(world: World) -> None:
     )
     cleared()
     kept = world.sql("SELECT signature FROM failure_groups WHERE changed_at IS NOT NULL")
-    assert [row.signature for row in kept] == [signature]
+    assert signature in {row.signature for row in kept}
 
 
 def test_the_same_seed_gives_the_same_history() -> None:
