@@ -64,6 +64,7 @@ _EMPTIED = (
     "provider_balances",
     "resync_items",
     "resync_plans",
+    "failure_groups",
 )
 
 
