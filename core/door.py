@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from core.errors import SettingsError
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+# Where people come back from their sign-in provider; the path is Streamlit's own.
+CALLBACK = "/oauth2callback"
 
 # What sign-in cannot do without.
 SIGN_IN_NEEDS = ("OIDC_METADATA_URL", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "SESSION_SECRET")
@@ -54,6 +56,11 @@ class Door(BaseModel):
     def signs_in(self) -> bool:
         """Whether people can sign in at a provider."""
         return all(map(self.has, SIGN_IN_NEEDS))
+
+    @property
+    def redirect_uri(self) -> str:
+        """The address that the sign-in provider has to know, to the letter."""
+        return f"{self.public_base_url.rstrip('/')}{CALLBACK}"
 
     @property
     def behind_tls(self) -> bool:

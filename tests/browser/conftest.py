@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,19 +113,6 @@ def mailbox() -> Iterator[Received]:
         yield received
 
 
-STREAMLIT = ("-m", "streamlit", "run", "app.py")
-# The same, with product staff in front of the pages in the operator's place.
-AS_PRODUCT_STAFF = (
-    "-c",
-    (
-        "import sys; from core import access; from core.access import Actor, Role;"
-        "mia = Actor('person', 'mia', 'Mia', frozenset({Role.PRODUCT}), 'page');"
-        "access.local_operator = lambda *_: mia;"
-        "from streamlit.web import cli; sys.argv = ['streamlit', 'run', 'app.py']; cli.main()"
-    ),
-)
-
-
 @pytest.fixture(scope="package")
 def product(mailbox: Received) -> Iterator[Product]:
     """`streamlit run app.py` with nothing configured but this machine's mail, in a data folder of its own."""
@@ -134,8 +121,8 @@ def product(mailbox: Received) -> Iterator[Product]:
 
 
 @contextmanager
-def started(mailbox: Received, command: Sequence[str] = STREAMLIT) -> Iterator[Product]:
-    """The product, begun by this command of Python's, in a data folder of its own."""
+def started(mailbox: Received) -> Iterator[Product]:
+    """The product, begun by its one command, in a data folder of its own."""
     with postgres.temporary_folder() as place:
         port = free_port()
         environment = {
@@ -151,7 +138,11 @@ def started(mailbox: Received, command: Sequence[str] = STREAMLIT) -> Iterator[P
         said = place / "said.log"
         with said.open("wb") as output:
             web = subprocess.Popen(
-                [sys.executable, *command], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+                [sys.executable, "-m", "streamlit", "run", "app.py"],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         try:
             yield _ready(f"http://127.0.0.1:{port}", web, place / "data", said)
@@ -268,7 +259,7 @@ def tabs(browser: Browser, product: Product) -> Iterator[OpenTab]:
         )
         context.set_default_timeout(PATIENCE_S * 1000)
         tab = Tab(context.new_page(), product)
-        _listen(tab)
+        listen(tab)
         opened.append((context, tab))
         return tab
 
@@ -278,7 +269,8 @@ def tabs(browser: Browser, product: Product) -> Iterator[OpenTab]:
     assert [fault for _, tab in opened for fault in tab.faults] == []
 
 
-def _listen(tab: Tab) -> None:
+def listen(tab: Tab) -> None:
+    """Note from now on what is logged as wrong in the tab, and what it asks for outside of its product."""
     page = tab.page
     page.on(
         "console",

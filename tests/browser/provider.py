@@ -14,8 +14,9 @@ import psycopg
 
 from core import database
 from core.local import postgres
+from core.providers.oidc import WELL_KNOWN
 from core.settings import ROOT
-from tests.browser.conftest import PATIENCE_S, until
+from tests.browser.conftest import PATIENCE_S, Product, until
 from tests.conftest import free_port
 
 SESSION_SECRET = "session-secret-of-the-browser-tests-0123"
@@ -35,12 +36,17 @@ class Provider:
 
 @dataclass(frozen=True)
 class Company:
-    """A configured product with its database and its provider."""
+    """A configured product with its database and its provider; `said` is its log."""
 
     url: str
     database_url: str
     provider: Provider
     said: Path
+
+    @property
+    def product(self) -> Product:
+        """It as tabs know a product; no sandbox stands beside it."""
+        return Product(self.url, "", self.database_url, self.said.parent, (CLIENT_SECRET, SESSION_SECRET))
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """What the database says, or does."""
@@ -87,8 +93,9 @@ def _answers(url: str, child: "subprocess.Popen[bytes]", said: Path) -> bool:
 
 
 @contextmanager
-def company() -> Iterator[Company]:
-    """`uvicorn app:app` as production runs it, on a database of its own, with FIRST_ADMIN ada."""
+def company(**more: str) -> Iterator[Company]:
+    """`uvicorn app:app` as production runs it, on a database of its own, with FIRST_ADMIN ada and `more`
+    settings."""
     plain = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
     with postgres.temporary_folder() as place, postgres.temporary() as server:
         database.migrate(server.url, local=True)
@@ -99,12 +106,13 @@ def company() -> Iterator[Company]:
             "PUBLIC_BASE_URL": url,
             "STUDIO_OPS_DATA_DIR": str(place / "data"),
             "FILES_SIGNING_KEY": "files-signing-key-of-the-browser-tests",
-            "OIDC_METADATA_URL": f"{provider}/.well-known/openid-configuration",
+            "OIDC_METADATA_URL": f"{provider}{WELL_KNOWN}",
             "OIDC_CLIENT_ID": "studio-ops",
             "OIDC_CLIENT_SECRET": CLIENT_SECRET,
             "SESSION_SECRET": SESSION_SECRET,
             "STAFF_DOMAINS": "studio.example",
             "FIRST_ADMIN": "ada@studio.example",
+            **more,
         }
         at_provider = ["oidc_provider_mock", "--port", str(sign_in), "--require-nonce"]
         web = ["uvicorn", "app:app", "--port", str(port)]

@@ -1,20 +1,32 @@
-"""Money in the browser as product staff see it: all of it, and nothing that changes it."""
+"""Money in the browser as product staff see it, signed in: all of it, and nothing that changes it."""
 
 from playwright.sync_api import Browser, expect
 
 from core import database
-from tests.browser.conftest import AS_PRODUCT_STAFF, PATIENCE_S, started, tabs
+from tests.browser.conftest import PATIENCE_S, Tab, listen
+from tests.browser.provider import company
+from tests.browser.test_signing_in import comes_in, sign_in
 from tests.browser.test_training import draft
-from tests.journeys.mailbox import Received
+from tests.conftest import SANDBOX_KEY, free_port
 from tests.pages import money
 
 
-def test_product_staff_are_refused_at_200_and_cannot_override(browser: Browser, mailbox: Received) -> None:
-    with started(mailbox, AS_PRODUCT_STAFF) as product, tabs(browser, product) as open_tab:
-        database.connect(product.database_url)
+def test_product_staff_are_refused_at_200_and_cannot_override(browser: Browser) -> None:
+    # Nothing is launched, so nobody has to answer at fal's address.
+    trainer = {"FAL_KEY": SANDBOX_KEY, "FAL_QUEUE_URL": f"http://127.0.0.1:{free_port()}/fal"}
+    with (
+        company(**trainer) as studio,
+        browser.new_context(viewport={"width": 1280, "height": 800}) as context,
+    ):
+        context.set_default_timeout(PATIENCE_S * 1000)
+        studio.employ("mia@studio.example", "product")
+        database.connect(studio.database_url)
         money.spend("199")
         database.close()
-        tab = open_tab()
+        tab = Tab(context.new_page(), studio.product)
+        sign_in(tab.page, studio, "mia", "/launch_training")
+        comes_in(tab.page, "Launch training")
+        listen(tab)
         draft(tab, "Mia", 4)
         refusal = tab.page.get_by_text("of the trainings budget, and $1.00 is left").first
         expect(refusal).to_be_visible(timeout=PATIENCE_S * 1000)
@@ -27,5 +39,6 @@ def test_product_staff_are_refused_at_200_and_cannot_override(browser: Browser, 
         expect(tab.page.get_by_text("Your role does not change budgets. Ask operations.")).to_be_visible()
         tab.button("Prices").click()
         expect(tab.page.get_by_text("Where the price comes from")).to_have_count(0)
-        assert product.rows("SELECT count(*) FROM budget_overrides") == [(0,)]
-        assert product.rows("SELECT count(*) FROM lora_training_jobs") == [(0,)]
+        assert studio.rows("SELECT count(*) FROM budget_overrides") == [(0,)]
+        assert studio.rows("SELECT count(*) FROM lora_training_jobs") == [(0,)]
+        assert tab.faults == []
