@@ -20,9 +20,10 @@ from core.errors import SettingsError
 from core.local.address import WebAddress
 from core.local.lifespan import DEFAULT_PORT, WhileStarting, lifespan
 from core.web.routes import MIDDLEWARE, ROUTES
-from core.web.sign_in import CALLBACK, SignInDoor
+from core.web.sign_in import SignInDoor
 from core.web.streamlit_paths import KnownBase
 from pages.components.activity import Listening
+from pages.components.leaving import Leaving
 
 # Streamlit tries so many ports after the default one when nobody chose a port.
 PORTS_TRIED = 100
@@ -62,7 +63,7 @@ def sign_in_provider() -> Mapping[str, Any] | None:
     config.set_option("server.cookieSecret", secret)
     return {
         "auth": {
-            "redirect_uri": f"{current.public_base_url.rstrip('/')}{CALLBACK}",
+            "redirect_uri": current.redirect_uri,
             "cookie_secret": secret,
             "client_id": current.oidc_client_id,
             "client_secret": current.require("OIDC_CLIENT_SECRET"),
@@ -77,6 +78,7 @@ app = st.App(
     middleware=[
         *MIDDLEWARE,
         Middleware(SignInDoor),
+        Middleware(Leaving),
         Middleware(Listening),
         Middleware(WhileStarting),
         Middleware(KnownBase),

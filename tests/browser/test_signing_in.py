@@ -121,6 +121,30 @@ def test_signing_out_ends_every_tab_and_every_machine(studio: Company, open_brow
     says(stolen, "You have signed out. Sign in again to go on.")
 
 
+def test_streamlits_own_way_out_ends_every_sign_in_too(studio: Company, open_browser: OpenBrowser) -> None:
+    studio.employ("max@studio.example", "support")
+    here, elsewhere = open_browser(), open_browser()
+    page, other_machine = here.new_page(), elsewhere.new_page()
+    for one in (page, other_machine):
+        sign_in(one, studio, "max")
+        comes_in(one)
+    page.goto(f"{studio.url}/auth/logout")
+    page.get_by_role("button", name="End session").wait_for()
+    assert login_cookies(here) == []
+    says(other_machine, "You have signed out. Sign in again to go on.")
+    ended = "SELECT ended_by, ended_why FROM staff_sessions WHERE email = 'max@studio.example'"
+    assert studio.rows(ended) == [("Max", "signed_out")] * 2
+    audited = (
+        "SELECT actor_id, object_id, after, source FROM audit_log"
+        " WHERE action = 'staff.sign_out' AND object_id = 'max@studio.example'"
+    )
+    line = ("max@studio.example", "max@studio.example", {"sign_ins_ended": 2}, "page")
+    assert studio.rows(audited) == [line]
+    other_machine.goto(f"{studio.url}/auth/logout")
+    other_machine.get_by_role("button", name="End session").wait_for()
+    assert studio.rows(audited) == [line]
+
+
 @pytest.mark.parametrize(
     ("subject", "claims", "sentence"),
     [
