@@ -16,20 +16,24 @@ KEPT = 10_000
 _links: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
 
-def weights_link(lora: Lora, storage: Storage, *, own: bool = False) -> str | None:
+def weights_link(
+    lora: Lora, storage: Storage, *, own: bool = False, session: str | None = None
+) -> str | None:
     """A signed address, good for half an hour at least; None while there is no file.
+
+    With `session` it is a page's, for that sign-in, where this product serves the file itself.
 
     It may be relative to the product's own address. To be given only to those who may see the LoRA; its
     creator, who is `own`, has it while it waits to be judged.
     """
     if not policy.has_usable_weights(lora.training_status, own=own) or not lora.storage_path:
         return None
-    key, now = f"{storage.kind}:{lora.storage_path}", time.monotonic()
+    key, now = f"{storage.kind}:{session or ''}:{lora.storage_path}", time.monotonic()
     known = _links.get(key)
     if known and now - known[1] < KEPT_S:
         return known[0]
     try:
-        url = storage.signed_url(WEIGHTS_BUCKET, lora.storage_path, GOOD_FOR)
+        url = storage.signed_url(WEIGHTS_BUCKET, lora.storage_path, GOOD_FOR, session)
     except (StorageError, NotFound, InvalidInput):
         return None
     _links[key] = (url, now)

@@ -121,8 +121,10 @@ class Storage(Protocol):
         """
         ...
 
-    def signed_url(self, bucket: str, path: str, expires_in: timedelta) -> str:
-        """A URL of the file that stops working after `expires_in`. Raises NotFound if the backend looks."""
+    def signed_url(self, bucket: str, path: str, expires_in: timedelta, session: str | None = None) -> str:
+        """A URL of the file that stops working after `expires_in`, and together with the sign-in `session`
+        where this product serves the file itself; others cannot know of it. Raises NotFound if the backend
+        looks."""
         ...
 
     def prepare(self, bucket: Bucket) -> str:

@@ -119,15 +119,17 @@ class LocalStorage:
     def url(self, bucket: str, path: str) -> str:
         return links.link(self._key, self._bucket(bucket).name, path)
 
-    def signed_url(self, bucket: str, path: str, expires_in: timedelta) -> str:
-        return links.link(self._key, self._bucket(bucket).name, path, datetime.now(UTC) + expires_in)
+    def signed_url(self, bucket: str, path: str, expires_in: timedelta, session: str | None = None) -> str:
+        return links.link(self._key, self._bucket(bucket).name, path, datetime.now(UTC) + expires_in, session)
 
     def close(self) -> None:
         pass
 
-    def check_link(self, bucket: str, path: str, signature: str, expires: str | None) -> links.LinkState:
-        """Whether a link to this storage, taken apart, is good now."""
-        return links.check_link(self._key, bucket, path, signature, expires, datetime.now(UTC))
+    def check_link(
+        self, bucket: str, path: str, signature: str, expires: str | None, session: str | None = None
+    ) -> links.LinkState:
+        """Whether a link to this storage, taken apart, is good now; its sign-in is not looked at."""
+        return links.check_link(self._key, bucket, path, signature, expires, datetime.now(UTC), session)
 
     def prepare(self, bucket: Bucket) -> str:
         folder = self._root / self._bucket(bucket.name).name

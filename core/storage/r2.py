@@ -147,7 +147,7 @@ class R2Storage:
             )
         return f"{self._public_url}/{quote(self._key(bucket, path))}"
 
-    def signed_url(self, bucket: str, path: str, expires_in: timedelta) -> str:
+    def signed_url(self, bucket: str, path: str, expires_in: timedelta, session: str | None = None) -> str:
         if expires_in > LONGEST_LINK:
             raise InvalidInput("expires_in", "A signed link of R2 lasts at most 7 days.")
         with self._named_errors():

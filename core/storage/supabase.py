@@ -132,7 +132,7 @@ class SupabaseStorage:
             )
         return self._wire.project.from_(of.name).get_public_url(check_key(path))
 
-    def signed_url(self, bucket: str, path: str, expires_in: timedelta) -> str:
+    def signed_url(self, bucket: str, path: str, expires_in: timedelta, session: str | None = None) -> str:
         name = known(self._buckets, bucket).name
         sign = self._wire.project.from_(name).create_signed_url
         seconds = max(int(expires_in.total_seconds()), 1)

@@ -150,7 +150,7 @@ class Detail:
 
 def of_run(actor: Actor | None, run_id: UUID, tools: Tools) -> Detail:
     """Everything known of one run; NotFound when there is none."""
-    access.check(actor, Action.VIEW)
+    actor = access.check(actor, Action.VIEW)
     now = tools.clock()
     with database.reading() as connection:
         run = find(connection, run_id)
@@ -173,7 +173,7 @@ def of_run(actor: Actor | None, run_id: UUID, tools: Tools) -> Detail:
         calls=tuple(_paid(call) for call in known),
         ledger=tuple(LedgerLine(**line) for line in ledger),
         webhooks=tuple(SeenWebhook(**row) for row in webhooks),
-        weights_url=_weights_url(run, tools),
+        weights_url=_weights_url(run, tools, actor.session),
         why_not_cancel=_why_not_cancel(run),
         why_not_resume=why,
         resumes_at=steering.resume_stage(run, known) if why is None else None,
@@ -243,10 +243,10 @@ def _paid(call: Call) -> PaidCall:
     )
 
 
-def _weights_url(run: Run, tools: Tools) -> str | None:
+def _weights_url(run: Run, tools: Tools, session: str | None) -> str | None:
     if run.weights_path is None:
         return None
-    return tools.storage.signed_url(WEIGHTS, run.weights_path, timedelta(hours=1))
+    return tools.storage.signed_url(WEIGHTS, run.weights_path, timedelta(hours=1), session)
 
 
 def _why_not_cancel(run: Run) -> str | None:

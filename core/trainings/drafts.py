@@ -20,10 +20,10 @@ LINKS_LAST = timedelta(hours=1)
 
 def image_url(actor: Actor | None, image: SheetImage, tools: DatasetTools) -> str | None:
     """Where an image of a sheet can be seen in full; None for one that was refused and not kept."""
-    access.check(actor, Action.VIEW)
+    actor = access.check(actor, Action.VIEW)
     if image.bucket is None or image.path is None:
         return None
-    return tools.storage.signed_url(image.bucket, image.path, LINKS_LAST)
+    return tools.storage.signed_url(image.bucket, image.path, LINKS_LAST, actor.session)
 
 
 def run_of(actor: Actor | None, draft_id: UUID, now: datetime) -> Row | None:

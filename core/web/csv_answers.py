@@ -1,7 +1,7 @@
 """What every CSV has in common: whose link it is, its lines, and cells that are no formulas.
 
-A link is made for somebody who may look, covers the whole filter, and is good for an hour or two; it carries
-no right to anything else.
+A link is made for somebody who may look, covers the whole filter, and is good for an hour or two, but no
+longer than the sign-in of who it was made for; it carries no right to anything else.
 """
 
 import csv
@@ -18,10 +18,11 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 
-from core import settings
-from core.access import Actor, Role
+from core import access, settings
+from core.access import Action, Actor, Role
 from core.deliveries import windows
 from core.errors import NotSignedIn
+from core.web import link_holders
 from core.web.auth import actor_of
 
 LINK_GOOD_FOR = timedelta(hours=1)
@@ -29,10 +30,12 @@ LINES_AT_ONCE = 500
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def link(file: str, filters: Mapping[str, str], now: datetime) -> str | None:
-    """Where the CSV `file` is had; the same for the rest of the hour. None where no key signs links."""
+def link(actor: Actor, file: str, filters: Mapping[str, str], now: datetime) -> str | None:
+    """Where `actor` has the CSV `file`; the same for the rest of the hour. None where no key signs links."""
     end = windows.hour_of(now) + windows.HOUR + LINK_GOOD_FOR
     given = {**filters, "exp": str(int(end.timestamp()))}
+    if actor.session is not None:
+        given["session"] = actor.session
     signature = _sign(file, given)
     return None if signature is None else f"/api/{file}?{urlencode({**given, 'sig': signature})}"
 
@@ -46,18 +49,29 @@ def _sign(file: str, given: Mapping[str, str]) -> str | None:
 
 
 def looker(
-    file: str, request: Request, given: dict[str, str], now: datetime, holder: Role = Role.VIEWER
+    file: str,
+    request: Request,
+    given: dict[str, str],
+    now: datetime,
+    action: Action = Action.VIEW,
+    holder: Role = Role.VIEWER,
 ) -> Actor:
-    """Who asks: the holder of a page's link, as `holder`, or of a key. NotSignedIn says what to do."""
+    """Who asks, and may do `action`: the person that a page's link was made for, whoever holds one that was
+    made for nobody who signs in, as `holder`, or a key. NotSignedIn and NotAllowed say what to do."""
     signature = given.pop("sig", None)
     if signature is None:
-        return actor_of(request)
+        return access.check(actor_of(request), action)
     expected, expires = _sign(file, given), given.get("exp", "")
     if expected is None or not hmac.compare_digest(expected.encode(), signature.encode()):
         raise NotSignedIn("This link is not one of ours. Press the page's CSV button again.")
     if not expires.isdigit() or int(expires) <= now.timestamp():
         raise NotSignedIn("This link has expired. Reload the page and press its CSV button again.")
-    return Actor("person", "csv-link", "Holder of a CSV link", frozenset({holder}), "page")
+    session = given.pop("session", None)
+    if session is not None:
+        return link_holders.of(session, action)
+    return access.check(
+        Actor("person", "csv-link", "Holder of a CSV link", frozenset({holder}), "page"), action
+    )
 
 
 def answer(name: str, head: Sequence[str], rows: Iterator[Sequence[Any]], now: datetime) -> StreamingResponse:

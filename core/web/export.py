@@ -45,33 +45,35 @@ _FILE_COLUMNS = ("bucket", "path", "bytes", "content_type", "modified_at")
 
 def link(actor: Actor | None, chosen: Filter, now: datetime) -> str | None:
     """Where `actor` gets the generations that the filter matches. None where no key signs links."""
-    access.check(actor, Action.VIEW)
-    return csv_answers.link(DELIVERIES, chosen.query(), now)
+    actor = access.check(actor, Action.VIEW)
+    return csv_answers.link(actor, DELIVERIES, chosen.query(), now)
 
 
 def ledger_link(actor: Actor | None, chosen: ledger.Filter, now: datetime) -> str | None:
     """Where `actor` gets the ledger's lines that the filter matches. None where no key signs links."""
-    access.check(actor, Action.VIEW)
-    return csv_answers.link(LEDGER, chosen.query(), now)
+    actor = access.check(actor, Action.VIEW)
+    return csv_answers.link(actor, LEDGER, chosen.query(), now)
 
 
 def plan_link(actor: Actor | None, plan_id: UUID, now: datetime) -> str | None:
     """Where `actor` gets the items of a bulk resync's plan. None where no key signs links."""
-    access.check(actor, Action.VIEW)
-    return csv_answers.link(PLAN, {"plan": str(plan_id)}, now)
+    actor = access.check(actor, Action.VIEW)
+    return csv_answers.link(actor, PLAN, {"plan": str(plan_id)}, now)
 
 
 def storage_link(actor: Actor | None, line: usage.Line, counted_at: datetime, now: datetime) -> str | None:
     """Where `actor` gets the files of this line of a count. None where no key signs links."""
-    access.check(actor, Action.VIEW)
+    actor = access.check(actor, Action.VIEW)
     until = counted_at.astimezone(UTC).isoformat()
-    return csv_answers.link(STORAGE, {"bucket": line.bucket, "purpose": line.purpose, "until": until}, now)
+    return csv_answers.link(
+        actor, STORAGE, {"bucket": line.bucket, "purpose": line.purpose, "until": until}, now
+    )
 
 
 def audit_link(actor: Actor | None, chosen: trail.Filter, now: datetime) -> str | None:
     """Where `actor` gets the audit log's lines that the filter matches. None where no key signs links."""
-    access.check(actor, Action.READ_AUDIT)
-    return csv_answers.link(AUDIT, chosen.query(), now)
+    actor = access.check(actor, Action.READ_AUDIT)
+    return csv_answers.link(actor, AUDIT, chosen.query(), now)
 
 
 @router.get(
@@ -83,7 +85,7 @@ def audit_link(actor: Actor | None, chosen: trail.Filter, now: datetime) -> str 
 def deliveries_csv(request: Request) -> StreamingResponse:
     """Every generation that the filter matches, newest first; each as it was when its line was written."""
     given, now = dict(request.query_params), database.now()
-    actor = access.check(csv_answers.looker(DELIVERIES, request, given, now), Action.VIEW)
+    actor = csv_answers.looker(DELIVERIES, request, given, now)
     chosen, faults = windows.read(given)
     if faults:
         raise InvalidInput("filter", " ".join(faults))
@@ -103,7 +105,7 @@ def deliveries_csv(request: Request) -> StreamingResponse:
 def ledger_csv(request: Request) -> StreamingResponse:
     """Every line of the ledger that the filter matches, newest first; amounts in dollars."""
     given, now = dict(request.query_params), database.now()
-    actor = access.check(csv_answers.looker(LEDGER, request, given, now), Action.VIEW)
+    actor = csv_answers.looker(LEDGER, request, given, now)
     chosen, faults = ledger.read(given, now)
     if faults:
         raise InvalidInput("filter", " ".join(faults))
@@ -120,7 +122,7 @@ def ledger_csv(request: Request) -> StreamingResponse:
 def plan_csv(request: Request) -> StreamingResponse:
     """Every item of a bulk resync's plan (`plan`: its id) in order, with what became of it."""
     given, now = dict(request.query_params), database.now()
-    actor = access.check(csv_answers.looker(PLAN, request, given, now), Action.VIEW)
+    actor = csv_answers.looker(PLAN, request, given, now)
     try:
         plan_id = UUID(given.get("plan", ""))
     except ValueError:
@@ -138,7 +140,7 @@ def plan_csv(request: Request) -> StreamingResponse:
 def storage_csv(request: Request) -> StreamingResponse:
     """Every stored file of one `bucket` and `purpose`, with `until` those that were there at that time."""
     given, now = dict(request.query_params), database.now()
-    access.check(csv_answers.looker(STORAGE, request, given, now), Action.VIEW)
+    csv_answers.looker(STORAGE, request, given, now)
     bucket, purpose = given.get("bucket", ""), given.get("purpose", "")
     if purpose not in PURPOSES.get(bucket, ()):
         known = "; ".join(f"{name}: {', '.join(purposes)}" for name, purposes in PURPOSES.items())
@@ -157,8 +159,7 @@ def storage_csv(request: Request) -> StreamingResponse:
 def audit_csv(request: Request) -> StreamingResponse:
     """Every line of the audit log that the filter matches, newest first; what changed is JSON."""
     given, now = dict(request.query_params), database.now()
-    looker = csv_answers.looker(AUDIT, request, given, now, Role.OPERATIONS)
-    actor = access.check(looker, Action.READ_AUDIT)
+    actor = csv_answers.looker(AUDIT, request, given, now, Action.READ_AUDIT, Role.OPERATIONS)
     chosen, faults = trail.read(given)
     if faults:
         raise InvalidInput("filter", " ".join(faults))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from functools import lru_cache
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -13,12 +14,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from core import log
+from core.access import Action
 from core.errors import InvalidInput, NotFound, SettingsError, StorageError, StudioOpsError
 from core.settings import current
 from core.storage.backend import local_from_settings
 from core.storage.links import PREFIX, LinkState
 from core.storage.objects import LocalReader, LocalStorage
-from core.web import answers
+from core.web import answers, link_holders
 
 # The content behind a key never changes in kind, and a permanent link's never ends.
 _FOREVER = "public, max-age=31536000, immutable"
@@ -116,15 +118,27 @@ def _check_method(request: Request) -> None:
 def _open_linked(storage: LocalStorage, request: Request) -> LocalReader:
     """The file, once its link is proven good. Raises a StudioOpsError."""
     bucket, path = request.path_params["bucket"], request.path_params["path"]
+    session = request.query_params.get("session")
     state = storage.check_link(
-        bucket, path, request.query_params.get("sig", ""), request.query_params.get("exp")
+        bucket, path, request.query_params.get("sig", ""), request.query_params.get("exp"), session
     )
     if state is not LinkState.GOOD:
         raise _BadLink(state)
+    if session is not None:
+        _check_sign_in(session)
     try:
         return storage.open(bucket, path)
     except (InvalidInput, NotFound):
         raise NotFound(_NO_FILE) from None
+
+
+def _check_sign_in(session: str) -> None:
+    """Raise NotSignedIn unless the sign-in that a link was made for still counts."""
+    try:
+        link_holders.of(session, Action.VIEW)
+    except SQLAlchemyError as error:
+        _log.error("link_holder_unknown", exc_info=error)
+        raise StorageError("Whose link this is cannot be looked up now. Try again.", retryable=True) from None
 
 
 class _BadLink(StudioOpsError):

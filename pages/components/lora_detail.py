@@ -72,7 +72,7 @@ def _lora(actor: Actor, lora: Lora, now: datetime, zone: tzinfo) -> None:
             st.html(f'<div class="so-lora-about">{escape(lora.description)}</div>')
         lora_uses.show(actor, lora, now, zone)
     with knowing:
-        _copy(lora, own=views.owns(actor, lora))
+        _copy(lora, actor, own=views.owns(actor, lora))
         lora_facts.quality(actor, lora, now)
         lora_facts.file(actor, lora, now, zone)
         lora_facts.run(actor, lora, zone)
@@ -113,14 +113,17 @@ def _pictures(lora: Lora) -> None:
     st.html(f'<div class="so-lora-pictures">{shown}</div>')
 
 
-def _copy(lora: Lora, *, own: bool) -> None:
+def _copy(lora: Lora, actor: Actor, *, own: bool) -> None:
     """What people take with them: the trigger word, the address of the weights, the file itself."""
     with st.container(border=True, gap="small", key="so-lora-take"):
         if lora.trigger_word:
             ids.copyable("Trigger word", lora.trigger_word, "lora-trigger")
-        url = media.safe_url(files.weights_link(lora, tools.current().storage, own=own))
+        storage = tools.current().storage
+        url = media.safe_url(files.weights_link(lora, storage, own=own, session=actor.session))
         if url is not None:
-            ids.copyable("Address of its weights, for an hour", tools.current().absolute(url), "lora-url")
+            ids.copyable(
+                "Address of its weights, for an hour at most", tools.current().absolute(url), "lora-url"
+            )
         links = []
         if url is not None:
             links.append(

@@ -86,3 +86,18 @@ def test_another_key_signs_nothing_of_ours() -> None:
 def test_no_link_is_made_to_a_path_that_cannot_be(path: str) -> None:
     with pytest.raises(InvalidInput):
         link(KEY, "generations", path)
+
+
+def test_a_link_of_a_sign_in_is_no_other_link() -> None:
+    bound = link(KEY, "generations", PATH, NOW + timedelta(minutes=5), "one")
+    bucket, path, signature, expires = parts(bound)
+    assert bound.endswith("&session=one")
+
+    def with_session(session: str | None) -> LinkState:
+        return check_link(KEY, bucket, path, signature, expires, NOW, session)
+
+    assert with_session("one") is LinkState.GOOD
+    assert {with_session(other) for other in (None, "", "two", "one\n", "one ")} == {LinkState.FORGED}
+    assert state(link(KEY, "generations", PATH, NOW + timedelta(minutes=5))) is LinkState.GOOD
+    longer = check_link(KEY, bucket, f"{path}\n{expires}", signature, "session one", NOW)
+    assert longer is LinkState.FORGED
