@@ -1,6 +1,6 @@
 """The one list of checks, in the order in which a person would look."""
 
-from core.configuration import of_others, of_the_database, of_this_machine
+from core.configuration import of_others, of_sign_in, of_the_database, of_this_machine
 from core.configuration.models import Check
 
 CHECKS: tuple[Check, ...] = (
@@ -31,6 +31,19 @@ CHECKS: tuple[Check, ...] = (
         "Buckets",
         "Whether each is there, public or not, what it takes, and whether a file can be written.",
         of_others.storage,
+    ),
+    Check(
+        "sign_in",
+        "Sign-in",
+        "The settings, what the provider says of itself, and the address that it has to know.",
+        of_sign_in.sign_in,
+    ),
+    Check(
+        "admins",
+        "Admins",
+        "Whether somebody can come in who lets others in.",
+        of_sign_in.admins,
+        needs_database=True,
     ),
     Check("providers", "Providers", "Each key, by a call that costs nothing.", of_others.providers),
     Check("trainers", "Trainers", "Each account, by a call that costs nothing.", of_others.trainers),

@@ -10,6 +10,7 @@ import pytest
 
 from core import access, database, settings, standing
 from core.access import Action, Actor, Role
+from core.configuration import of_sign_in
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, NotSignedIn
 from core.staff import policy, service, views
 from core.staff.models import Identity
@@ -311,3 +312,48 @@ def test_the_list_says_who_was_last_seen_and_who_is_in(now: datetime) -> None:
     )
     assert (al.email, al.active, al.open_sessions, al.last_seen_at) == ("al@studio.example", False, 0, None)
     assert views.people(BOSS, now + 2 * HOUR)[0].open_sessions == 0
+
+
+def sign_in_settings(**more: str) -> settings.Settings:
+    return settings.load(
+        {
+            "DATABASE_URL": "postgresql://u:p@db.example/x",
+            "PUBLIC_BASE_URL": "https://ops.example.com",
+            "OIDC_METADATA_URL": "https://login.studio.example/x",
+            "OIDC_CLIENT_ID": "studio-ops",
+            "OIDC_CLIENT_SECRET": "client-secret-of-the-tests",
+            "SESSION_SECRET": "session-secret-of-the-tests-0123456789",
+            **more,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("people", "more", "mark", "words"),
+    [
+        ({}, {}, "FAIL", "nobody can let people in. Put your address into FIRST_ADMIN"),
+        ({"bo": "viewer"}, {"STAFF_DOMAINS": "studio.example"}, "FAIL", "nobody can let people in"),
+        ({}, {"FIRST_ADMIN": "Ada@studio.example"}, "warn", "ada@studio.example becomes the first"),
+        ({"ada": "admin", "bo": "admin", "cy": "viewer"}, {}, "ok  ", "2 can come in and let others in"),
+        ({"ada": "admin"}, {"STAFF_DOMAINS": "elsewhere.example"}, "FAIL", "nobody can let people in"),
+        (
+            {},
+            {"FIRST_ADMIN": "ada@studio.example", "STAFF_DOMAINS": "elsewhere.example"},
+            "FAIL",
+            "ada@studio.example is of no domain in STAFF_DOMAINS",
+        ),
+        (
+            {"ada": "admin"},
+            {"FIRST_ADMIN": "x@elsewhere.example", "STAFF_DOMAINS": "studio.example"},
+            "warn",
+            "x@elsewhere.example is of no domain in STAFF_DOMAINS",
+        ),
+    ],
+)
+def test_doctor_says_whether_an_admin_can_come_in(
+    now: datetime, people: dict[str, str], more: dict[str, str], mark: str, words: str
+) -> None:
+    for name, role in people.items():
+        employ(name, role)
+    [said] = of_sign_in.admins(sign_in_settings(**more), now)
+    assert (said.line()[:4], words in said.message) == (mark, True), said.line()
