@@ -52,7 +52,8 @@ def _judge_again(plan: Plan, item: Taken, tools: Tools) -> Generation | Became:
     """The row, leased, when it still is what the plan may act on; else why the item is over."""
     with database.transaction() as connection:
         done = SQL["done_elsewhere"].first(connection, generation_id=item.generation_id, plan_id=item.plan_id)
-        if done is not None and item.tries == 1:
+        # Of what was begun here before only what another plan has done after that is the other's.
+        if done is not None and (item.tries == 1 or done["ended_at"] > item.begun_at):
             at = f"{done['ended_at']:%H:%M:%S} UTC"
             return ItemState.SKIPPED, f"Skipped: the plan “{done['name']}” did it at {at}."
         row = SQL["hold_row"].first(connection, id=item.generation_id)

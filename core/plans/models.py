@@ -144,8 +144,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Taken:
-    """An item in the hands of a worker. `done_by` and `done_at`: another plan that has done the same
-    generation since this one was made."""
+    """An item in the hands of a worker; `begun_at` is when the first of them took it."""
 
     plan_id: UUID
     n: int
@@ -153,8 +152,7 @@ class Taken:
     version: str
     stood: str
     tries: int
-    done_by: str | None = None
-    done_at: datetime | None = None
+    begun_at: datetime
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def _take(run: _Run, provider: str, most: int) -> Sequence[Taken]:
     except IntegrityError:
         # Another plan has begun one of them in this very moment; the next round leaves it out.
         return ()
-    return [Taken(**{name: row[name] for name in Taken.__match_args__ if name in row}) for row in rows]
+    return [Taken(**row) for row in rows]
 
 
 def _one(run: _Run, item: Taken, delay_s: float) -> None:

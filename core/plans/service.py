@@ -145,7 +145,10 @@ def start(
 
 
 def pause(actor: Actor | None, plan_id: UUID, tools: Tools) -> Plan:
-    """Begin no further item until `resume`; those in hand are finished. Raises NotFound or Conflict."""
+    """Begin no further item until `resume`; those in hand are finished, and what waits other plans may take.
+
+    Raises NotFound or Conflict.
+    """
     return _change(actor, plan_id, PlanState.PAUSED, "plan.pause", tools)
 
 

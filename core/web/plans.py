@@ -126,7 +126,7 @@ def start(plan_id: UUID, given: Start, actor: Caller) -> dict[str, Any]:
 
 @router.post("/{plan_id}/pause", responses=refusals(400, 401, 403, 404, 409, 500))
 def pause(plan_id: UUID, actor: Caller) -> dict[str, Any]:
-    """Begin no further item until it is resumed."""
+    """Begin no further item until it is resumed; what waits, other plans may take meanwhile."""
     service.pause(actor, plan_id, tools.current())
     return one(plan_id, actor)
 

@@ -71,7 +71,14 @@ def steer(actor: Actor, seen: Seen) -> None:
     plan, closed = seen.plan, why_not(actor)
     with st.container(horizontal=True, vertical_alignment="center", key="so-plan-steer"):
         if plan.state is PlanState.RUNNING:
-            _button("Pause", "pause", service.pause, plan, closed, "Nothing further is begun meanwhile.")
+            _button(
+                "Pause",
+                "pause",
+                service.pause,
+                plan,
+                closed,
+                "Nothing further is begun meanwhile; other plans may take what waits.",
+            )
         if plan.state is PlanState.PAUSED:
             _button("Resume", "play_arrow", service.resume, plan, closed, "It goes on.")
         if plan.state in {PlanState.RUNNING, PlanState.PAUSED}:

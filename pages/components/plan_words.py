@@ -9,7 +9,10 @@ PLANS: dict[PlanState, Look] = {
         "Running", "autorenew", "working", "Its items are asked for, one after the other."
     ),
     PlanState.PAUSED: Look(
-        "Paused", "pause_circle", "attention", "Nothing further is begun until it is resumed."
+        "Paused",
+        "pause_circle",
+        "attention",
+        "Nothing further is begun until it is resumed; other plans may take what waits.",
     ),
     PlanState.FINISHED: Look("Finished", "check_circle", "good", "Every item of it is over."),
     PlanState.ABORTED: Look("Aborted", "stop_circle", "bad", "A person stopped it; the rest was not begun."),

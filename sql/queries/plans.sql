@@ -57,9 +57,11 @@ WHERE i.plan_id = :plan_id AND i.state = 'failed' AND i.n > :after
 ORDER BY i.n LIMIT :limit;
 
 -- name: in_other_plans
--- Which of these generations wait, or are in work, in another plan that runs, and how that is called.
+-- Which of these generations another plan has in work, or takes up in its turn, and how that is called; a pause
+-- gives back what waits.
 SELECT DISTINCT ON (i.generation_id) i.generation_id, p.name
-FROM resync_items i JOIN resync_plans p ON p.id = i.plan_id AND p.state IN ('running', 'paused')
+FROM resync_items i
+JOIN resync_plans p ON p.id = i.plan_id AND p.state IN ('running', 'paused') AND (p.state = 'running' OR i.state = 'working')
 WHERE i.generation_id = ANY(CAST(:ids AS uuid[])) AND i.state IN ('waiting', 'working') AND i.plan_id <> :plan_id
 ORDER BY i.generation_id, p.created_at;
 
@@ -155,7 +157,7 @@ UPDATE resync_items i
 SET state = 'working', tries = i.tries + 1, begun_at = coalesce(i.begun_at, :now), lease_until = :lease_until,
     lease_token = :token
 FROM due WHERE i.plan_id = due.plan_id AND i.n = due.n
-RETURNING i.plan_id, i.n, i.generation_id, i.version, i.stood, i.tries;
+RETURNING i.plan_id, i.n, i.generation_id, i.version, i.stood, i.tries, i.begun_at;
 
 -- name: done_elsewhere
 -- Which other plan has done this generation since the given plan was made.

@@ -53,6 +53,47 @@ def test_what_a_plan_has_in_hand_is_in_flight_for_the_next(world: World) -> None
     }
 
 
+def test_a_pause_gives_back_what_waits_and_a_resume_leaves_what_another_plan_did(world: World) -> None:
+    ids = broken(world, 4)
+    first = started()
+    service.pause(BO, first.id, tools.current())
+    second = prepared(Source(names=tuple(ids[:3])))
+    assert second.counts == {Group.ELIGIBLE: 3}
+    service.start(ADA, second.id, tools.current())
+    world.work()
+    assert results(second) == {ItemState.DELIVERED: 3}
+    service.resume(ADA, first.id, tools.current())
+    world.work()
+    assert results(first) == {ItemState.DELIVERED: 1, ItemState.SKIPPED: 3}
+    assert str(item_of(first, ids[0]).sentence).startswith(f"Skipped: the plan “{second.name}” did it at ")
+    assert delivered(world, ids) == Counter(ids)
+
+
+def test_what_a_paused_plan_still_has_in_hand_is_not_given_back(world: World) -> None:
+    ids = broken(world, 2)
+    first = started()
+    with pytest.raises(Killed):
+        running.run(first.id, fused(tools.current(), Fuse(0)), threads=1)
+    service.pause(BO, first.id, tools.current())
+    held = [str(one.generation_id) for one in views.items(ADA, first.id, states=[ItemState.WORKING]).items]
+    second = prepared()
+    assert (len(held), second.counts) == (1, {Group.IN_FLIGHT: 1, Group.ELIGIBLE: 1})
+    world.sql("UPDATE resync_items SET lease_until = now() - interval '1 s' WHERE state = 'working'")
+    world.sql("UPDATE generations SET lease_until = NULL")
+    running.sweep(tools.current())
+    third = started()
+    assert third.counts == {Group.ELIGIBLE: 2}
+    world.work()
+    assert results(third) == {ItemState.DELIVERED: 2}
+    service.resume(ADA, first.id, tools.current())
+    world.sql("UPDATE resync_plans SET lease_until = NULL")
+    world.work()
+    assert results(first) == {ItemState.SKIPPED: 2}
+    said = str(item_of(first, held[0]).sentence)
+    assert said.startswith(f"Skipped: the plan “{third.name}” did it at "), "also what it had begun itself"
+    assert delivered(world, ids) == Counter(ids)
+
+
 def test_a_pause_begins_nothing_and_a_resume_goes_on(world: World) -> None:
     ids = broken(world, 3)
     plan = started()
