@@ -164,6 +164,7 @@ class Alert:
     last_seen_at: datetime
     acknowledged_at: datetime | None
     acknowledged_by: str | None
+    acknowledged_by_id: str | None
     note: str | None
     resolved_at: datetime | None
     notified_at: datetime | None

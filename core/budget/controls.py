@@ -42,6 +42,7 @@ def set_limit(
             alert_usd=alert,
             valid_from=now,
             set_by=actor.name,
+            set_by_id=actor.id,
             reason=why,
         )
         if not written:
@@ -86,6 +87,7 @@ def override(
             amount_usd=amount,
             reason=why,
             approved_by=actor.name,
+            approved_by_id=actor.id,
             now=now,
             expires_at=until,
         )
@@ -114,7 +116,7 @@ def end_override(actor: Actor | None, override_id: UUID, now: datetime) -> Overr
     """Take an override back; what was reserved by it stays reserved. Raises Conflict when it has ended."""
     actor = access.check(actor, Action.MANAGE_BUDGET)
     with database.transaction() as connection:
-        row = SQL["end_override"].first(connection, id=override_id, now=now, by=actor.name)
+        row = SQL["end_override"].first(connection, id=override_id, now=now, by=actor.name, by_id=actor.id)
         if row is None:
             raise Conflict("It has ended already. Look again.")
         ended = to_override(row)

@@ -136,6 +136,7 @@ class Limit:
     alert_usd: Decimal
     valid_from: datetime
     set_by: str
+    set_by_id: str | None
     reason: str | None
 
 
@@ -149,10 +150,12 @@ class Override:
     amount_usd: Decimal
     reason: str
     approved_by: str
+    approved_by_id: str | None
     approved_at: datetime
     expires_at: datetime
     ended_at: datetime | None
     ended_by: str | None
+    ended_by_id: str | None
 
     def holds(self, now: datetime) -> bool:
         return self.ended_at is None and self.approved_at <= now < self.expires_at

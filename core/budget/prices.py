@@ -94,8 +94,9 @@ def set_price(
         before = SQL["price"].first(connection, provider=words["provider"], service=words["service"], at=now)
         if before is not None and (before["unit"], before["unit_usd"]) == (words["unit"], each):
             raise Conflict("It costs that already; nothing was changed.")
-        values = {**words, "unit_usd": each, "valid_from": now, "source": said, "set_by": actor.name}
-        if not SQL["add_price"].run(connection, **values):
+        who = {"set_by": actor.name, "set_by_id": actor.id}
+        values = {**words, "unit_usd": each, "valid_from": now, "source": said}
+        if not SQL["add_price"].run(connection, **values, **who):
             raise Conflict("Somebody else has just set this price. Look again.")
         audit.record(
             connection,

@@ -174,6 +174,7 @@ class PriceLine:
 
     price: Price
     set_by: str | None
+    set_by_id: str | None
     holds: bool
 
 
@@ -188,7 +189,7 @@ def prices(actor: Actor | None, now: datetime) -> tuple[PriceLine, ...]:
         holds = row["valid_from"] <= now and name not in seen
         if holds:
             seen.add(name)
-        found.append(PriceLine(to_price(row), row["set_by"], holds))
+        found.append(PriceLine(to_price(row), row["set_by"], row["set_by_id"], holds))
     return tuple(found)
 
 

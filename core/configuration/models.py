@@ -46,6 +46,7 @@ class Result:
     ended_at: datetime
     took_ms: int
     asked_by: str
+    asked_by_id: str | None
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,7 @@ def standings(actor: Actor | None) -> tuple[Standing, ...]:
     try:
         with database.reading() as connection:
             for row in _SQL["results"].all(connection):
-                kept = _to_result(
-                    row["key"], row["verdicts"], row["ended_at"], row["took_ms"], row["asked_by"]
-                )
+                kept = _to_result(**row)
                 mine = results.get(kept.key)
                 if mine is None or mine.ended_at < kept.ended_at:
                     results[kept.key] = kept
@@ -68,7 +66,12 @@ def standings(actor: Actor | None) -> tuple[Standing, ...]:
 
 
 def _to_result(
-    key: str, verdicts: list[dict[str, object]], ended_at: datetime, took_ms: int, asked_by: str
+    key: str,
+    verdicts: list[dict[str, object]],
+    ended_at: datetime,
+    took_ms: int,
+    asked_by: str,
+    asked_by_id: str | None,
 ) -> Result:
     known = tuple(
         Verdict(
@@ -80,7 +83,7 @@ def _to_result(
         )
         for one in verdicts
     )
-    return Result(key, known, ended_at, took_ms, asked_by)
+    return Result(key, known, ended_at, took_ms, asked_by, asked_by_id)
 
 
 def begin(actor: Actor | None, key: str, now: datetime) -> bool:
@@ -117,11 +120,11 @@ def _begin(check: Check, actor: Actor, now: datetime, mending: str | None) -> bo
             return False
         _desk.running[check.key] = now
     name = f"check-{check.key}"
-    threading.Thread(target=_run, args=(check, actor.name, mending), name=name, daemon=True).start()
+    threading.Thread(target=_run, args=(check, actor, mending), name=name, daemon=True).start()
     return True
 
 
-def _run(check: Check, asked_by: str, mending: str | None) -> None:
+def _run(check: Check, asked_by: Actor, mending: str | None) -> None:
     log.new_request_id()
     begun = time.monotonic()
     try:
@@ -135,7 +138,7 @@ def _run(check: Check, asked_by: str, mending: str | None) -> None:
         told = f"the check itself broke ({type(error).__name__}); the log has the rest."
         verdicts = (Verdict(check.title, good=False, message=told),)
     took_ms = round((time.monotonic() - begun) * 1000)
-    result = Result(check.key, verdicts, database.now(), took_ms, asked_by)
+    result = Result(check.key, verdicts, database.now(), took_ms, asked_by.name, asked_by.id)
     with _desk.guard:
         _desk.running.pop(check.key, None)
         _desk.found[check.key] = result
@@ -159,6 +162,7 @@ def _keep(result: Result) -> None:
                 took_ms=result.took_ms,
                 verdicts=verdicts,
                 asked_by=result.asked_by,
+                asked_by_id=result.asked_by_id,
             )
     except (SQLAlchemyError, StudioOpsError) as error:
         _log.warning("configuration.result_not_kept", check=result.key, error=type(error).__name__)

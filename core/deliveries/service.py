@@ -54,7 +54,8 @@ def create(
             return creating.same_request(known, wanted, made)
         budget.check_fits(connection, DELIVERIES, made.total_usd, now)
         generation = to_generation(row)
-        add_event(connection, generation.id, now, Event(EventKind.CREATED, detail={"by": actor.name}))
+        who = {"by": actor.name, "by_id": actor.id}
+        add_event(connection, generation.id, now, Event(EventKind.CREATED, detail=who))
         with_lora = {"lora": str(made.lora.id), "way": made.way} if made.lora else {}
         audit.record(
             connection,
@@ -170,7 +171,7 @@ def _note_sync(
     missing: Sequence[str] = (),
 ) -> None:
     why = {"missing": len(missing)} if missing else {}
-    event = Event(EventKind.SYNC_REQUESTED, detail={"by": actor.name, **why})
+    event = Event(EventKind.SYNC_REQUESTED, detail={"by": actor.name, "by_id": actor.id, **why})
     add_event(connection, generation.id, now, event)
     audit.record(
         connection,

@@ -58,7 +58,9 @@ class FailureGroup:
     state: GroupState
     ignored_until: datetime | None
     owner: str | None
+    owner_id: str | None
     note: str | None
     changed_by: str | None
+    changed_by_id: str | None
     changed_at: datetime | None
     reopened_at: datetime | None

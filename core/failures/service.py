@@ -78,15 +78,21 @@ def change(
     with database.transaction() as connection:
         before = find(connection, signature)
         policy.check_change(before, state, seen)
-        takes = actor.name if state is GroupState.ACKNOWLEDGED else before.owner
+        takes = (before.owner, before.owner_id)
+        if whose is not None:
+            takes = (whose, None)
+        elif state is GroupState.ACKNOWLEDGED:
+            takes = (actor.name, actor.id)
         row = SQL["change"].first(
             connection,
             signature=signature,
             state=state,
             ignored_until=ends,
-            owner=whose or takes,
+            owner=takes[0],
+            owner_id=takes[1],
             note=words or before.note,
             by=actor.name,
+            by_id=actor.id,
             now=now,
             from_states=[seen],
         )

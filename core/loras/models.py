@@ -165,8 +165,10 @@ class Lora(Card):
     triggered_by_job_id: UUID | None
     hidden_reason: str | None
     hidden_by: str | None
+    hidden_by_id: str | None
     archived_reason: str | None
     archived_by: str | None
+    archived_by_id: str | None
     parent_id: UUID | None
     character_id: UUID | None
     proof_state: str | None

@@ -129,11 +129,17 @@ def _moderate(actor: Actor | None, lora_id: UUID, reason: str, now: datetime, *,
         _held(connection, actor, lora_id)
         if not SQL["set_hidden"].run(connection, id=lora_id, at=now if hidden else None, now=now):
             raise Conflict("It is hidden already." if hidden else "It is not hidden.")
-        kept = {"reason": reason, "by": actor.name} if hidden else {"reason": None, "by": None}
-        SQL["note_hidden"].run(connection, id=lora_id, **kept)
+        SQL["note_hidden"].run(connection, id=lora_id, **_kept(actor, reason if hidden else None))
         if hidden:
             _decide(connection, actor, lora_id, "hidden", reason, now)
         _note(connection, actor, "lora.hide" if hidden else "lora.show_again", lora_id, reason=reason)
+
+
+def _kept(actor: Actor, reason: str | None) -> dict[str, str | None]:
+    """What is kept of who took a LoRA away, and why; nothing once it is back."""
+    if reason is None:
+        return {"reason": None, "by": None, "by_id": None}
+    return {"reason": reason, "by": actor.name, "by_id": actor.id}
 
 
 def dismiss_reports(actor: Actor | None, lora_id: UUID, reason: str, now: datetime) -> None:
@@ -172,8 +178,7 @@ def _archive(actor: Actor | None, lora_id: UUID, reason: str, now: datetime, *, 
         _held(connection, actor, lora_id)
         if not SQL["set_archived"].run(connection, id=lora_id, at=now if archived else None, now=now):
             raise Conflict("It is archived already." if archived else "It is not archived.")
-        kept = {"reason": reason, "by": actor.name} if archived else {"reason": None, "by": None}
-        SQL["note_archived"].run(connection, id=lora_id, **kept)
+        SQL["note_archived"].run(connection, id=lora_id, **_kept(actor, reason if archived else None))
         _note(connection, actor, "lora.archive" if archived else "lora.unarchive", lora_id, reason=reason)
 
 

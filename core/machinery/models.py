@@ -28,10 +28,12 @@ class Pause:
     job: str
     reason: str
     paused_by: str
+    paused_by_id: str | None
     paused_at: datetime
     until: datetime
     ended_at: datetime | None
     ended_by: str | None
+    ended_by_id: str | None
 
     def holds(self, now: datetime) -> bool:
         """Whether it holds at `now`."""
@@ -75,6 +77,7 @@ class Run:
     error: str | None
     worker: str | None
     asked_by: str | None
+    asked_by_id: str | None
 
 
 @dataclass(frozen=True)

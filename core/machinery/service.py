@@ -35,7 +35,8 @@ def run_now(actor: Actor | None, name: str, asked_id: UUID, now: datetime) -> bo
         )
         if not added:
             return False
-        if not SQL["ask_for_run"].run(connection, id=asked_id, job=name, now=now, by=actor.name):
+        who = {"by": actor.name, "by_id": actor.id}
+        if not SQL["ask_for_run"].run(connection, id=asked_id, job=name, now=now, **who):
             # Pressed twice in the same moment: the other one's job is the one.
             connection.rollback()
             return True
@@ -54,7 +55,14 @@ def pause(actor: Actor | None, name: str, pause_id: UUID, hours: float, reason: 
     with database.transaction() as connection:
         SQL["close_expired_pause"].run(connection, job=job.name, now=now)
         row = SQL["add_pause"].first(
-            connection, id=pause_id, job=job.name, reason=why, by=actor.name, now=now, until=now + lasting
+            connection,
+            id=pause_id,
+            job=job.name,
+            reason=why,
+            by=actor.name,
+            by_id=actor.id,
+            now=now,
+            until=now + lasting,
         )
         if row is None:
             known = SQL["pause"].first(connection, id=pause_id)
@@ -78,7 +86,7 @@ def resume(actor: Actor | None, pause_id: UUID, now: datetime) -> Pause:
     """End a pause before its time. Raises Conflict when it has ended already."""
     actor = access.check(actor, Action.STEER_JOBS)
     with database.transaction() as connection:
-        row = SQL["end_pause"].first(connection, id=pause_id, now=now, by=actor.name)
+        row = SQL["end_pause"].first(connection, id=pause_id, now=now, by=actor.name, by_id=actor.id)
         if row is None:
             raise Conflict("This pause has ended already. Look again.")
         ended = to_pause(row)

@@ -80,7 +80,7 @@ def _lease(
         lease_until=now + deliveries.LEASE,
         token=uuid.uuid4(),
     )
-    detail = {"by": plan.started_by, "plan": str(plan.id)}
+    detail = {"by": plan.started_by, "by_id": plan.started_by_id, "plan": str(plan.id)}
     add_event(connection, generation.id, now, Event(EventKind.SYNC_REQUESTED, detail=detail))
     if policy.version(generation) != item.version:
         SQL["note_change"].run(connection, plan_id=item.plan_id, n=item.n)

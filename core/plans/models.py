@@ -89,7 +89,8 @@ class Source:
 @dataclass(frozen=True)
 class Plan:
     """One plan. `counts` by group and `reads` by provider are the dry run's, `expected_s` is how long the
-    providers' limits make it take; `results` by state, once it is over."""
+    providers' limits make it take; `results` by state, once it is over. Beside the names of people stand
+    their ids, which are their addresses."""
 
     id: UUID
     name: str
@@ -101,10 +102,13 @@ class Plan:
     expected_s: float
     results: Mapping[str, int] | None
     created_by: str
+    created_by_id: str | None
     created_at: datetime
     started_by: str | None
+    started_by_id: str | None
     started_at: datetime | None
     changed_by: str | None
+    changed_by_id: str | None
     changed_at: datetime | None
     ended_at: datetime | None
 

@@ -215,6 +215,7 @@ def _finish(connection: Connection, run: _Run) -> None:
         id=run.plan.id,
         state=PlanState.FINISHED,
         by=run.plan.started_by,
+        by_id=run.plan.started_by_id,
         now=now,
         from_states=[PlanState.RUNNING],
     )

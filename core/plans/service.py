@@ -43,7 +43,8 @@ def prepare(actor: Actor | None, source: Source, tools: Tools, *, request_key: s
             request_key=request_key,
             name=called,
             source=json.dumps(source.query()),
-            created_by=actor.name,
+            by=actor.name,
+            by_id=actor.id,
             now=now,
         )
         if made is None:
@@ -128,13 +129,14 @@ def start(
     now = tools.clock()
     with database.transaction() as connection:
         plan = find(connection, plan_id)
-        if plan.state is not PlanState.DRAFT and plan.started_by == actor.name:
+        if plan.state is not PlanState.DRAFT and plan.started_by_id == actor.id:
             return plan
         policy.check_can_start(plan, typed, now)
-        row = SQL["start"].first(connection, id=plan_id, by=actor.name, reason=why, name=called, now=now)
+        who = {"by": actor.name, "by_id": actor.id}
+        row = SQL["start"].first(connection, id=plan_id, reason=why, name=called, now=now, **who)
         if row is None:
             plan = find(connection, plan_id)
-            if plan.started_by == actor.name:
+            if plan.started_by_id == actor.id:
                 return plan
             policy.check_can_start(plan, typed, now)
             raise Conflict("It has changed since you saw it. Look again.")
@@ -177,6 +179,7 @@ def _change(
             id=plan_id,
             state=state,
             by=actor.name,
+            by_id=actor.id,
             now=now,
             from_states=[origin for origin in STARTED if state in TRANSITIONS[origin]],
         )

@@ -31,6 +31,7 @@ class Person:
     roles: frozenset[Role]
     active: bool
     added_by: str
+    added_by_id: str | None
     added_at: datetime
     last_seen_at: datetime | None
     open_sessions: int

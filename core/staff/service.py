@@ -134,7 +134,8 @@ def add(actor: Actor | None, email: str, name: str, roles: Iterable[str], now: d
     who = policy.email(email, settings.current().allowed_domains)
     called, wanted = policy.name(name), _words(policy.roles(roles))
     with database.transaction() as connection:
-        added = SQL["add"].run(connection, email=who, name=called, roles=wanted, by=actor.name, now=now)
+        by = {"by": actor.name, "by_id": actor.id}
+        added = SQL["add"].run(connection, email=who, name=called, roles=wanted, now=now, **by)
         if not added:
             raise Conflict(f"{who} is on the list already. Change their roles there.")
         audit.record(connection, actor, "staff.add", "person", who, after={"name": called, "roles": wanted})
@@ -218,7 +219,8 @@ def prune(now: datetime) -> int:
 
 
 def _end(connection: Connection, actor: Actor, email: str, key: str | None, why: str, now: datetime) -> int:
-    return SQL["end_sessions"].run(connection, email=email, key=key, by=actor.name, why=why, now=now)
+    by = {"by": actor.name, "by_id": actor.id}
+    return SQL["end_sessions"].run(connection, email=email, key=key, why=why, now=now, **by)
 
 
 def _admins(connection: Connection) -> list[str]:

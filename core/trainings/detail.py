@@ -78,6 +78,7 @@ class Picture:
     state: str
     shows: bool | None
     judged_by: str | None
+    judged_by_id: str | None
     problem: str | None
 
 
@@ -223,7 +224,14 @@ def _stages(connection: Connection, run: Run, now: datetime) -> tuple[StageRow, 
 
 def _picture(call: Call) -> Picture:
     return Picture(
-        call.n, call.prompt or "", call.url, call.state, call.shows, call.judged_by, call.failure_words
+        call.n,
+        call.prompt or "",
+        call.url,
+        call.state,
+        call.shows,
+        call.judged_by,
+        call.judged_by_id,
+        call.failure_words,
     )
 
 

@@ -281,6 +281,7 @@ class Call:
     cost_usd: Decimal | None
     shows: bool | None
     judged_by: str | None
+    judged_by_id: str | None
 
     @property
     def submission(self) -> Submission:

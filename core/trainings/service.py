@@ -276,7 +276,8 @@ def judge(actor: Actor | None, run_id: UUID, index: int, tools: Tools, *, shows:
         pictures = pictures_of(calls_of(connection, run_id))
         if not 0 <= index < len(pictures):
             raise InvalidInput("index", f"There are {len(pictures)} test images, counted from 0.")
-        SQL["judge"].first(connection, id=pictures[index].id, shows=shows, judged_by=actor.name, now=now)
+        who = {"by": actor.name, "by_id": actor.id}
+        SQL["judge"].first(connection, id=pictures[index].id, shows=shows, now=now, **who)
         add_event(
             connection,
             run,

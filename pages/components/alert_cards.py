@@ -11,7 +11,7 @@ from core.access import Action, Actor
 from core.alerts import views, words
 from core.alerts.models import Alert, Severity
 from core.notifications.service import Outcome
-from pages.components import alerts, formats, look, times
+from pages.components import alerts, formats, look, times, who
 from pages.components.states import Look, icon_html, pill_html
 
 _STARTS = "so-alerts-starts"
@@ -110,8 +110,8 @@ def _card_html(alert: Alert, told: Mapping[UUID, Sequence[Outcome]], now: dateti
     lines = [alerts.detail_html(alert, now, zone)]
     if alert.acknowledged_at is not None:
         note = f": “{escape(alert.note)}”" if alert.note else ""
-        who = escape(alert.acknowledged_by or "somebody")
-        lines.append(f"<div>{who} has seen it {times.ago_html(alert.acknowledged_at, now, zone)}{note}</div>")
+        by = who.html(alert.acknowledged_by, alert.acknowledged_by_id, "somebody")
+        lines.append(f"<div>{by} has seen it {times.ago_html(alert.acknowledged_at, now, zone)}{note}</div>")
     if alert.resolved_at is not None:
         lasted = formats.duration((alert.resolved_at - alert.opened_at).total_seconds())
         lines.append(f"<div>Ended {times.ago_html(alert.resolved_at, now, zone)}, after {lasted}</div>")

@@ -13,7 +13,7 @@ from core.budget import controls, prices, views
 from core.budget.models import Override
 from core.budget.policy import end_of, month_of
 from core.budget.views import Board
-from pages.components import errors, formats, look, times
+from pages.components import errors, formats, look, times, who
 from pages.components.actor import current_actor
 from pages.components.budget_ledger import decimal_of, why_not
 from pages.components.budget_parts import SCOPE_NAMES
@@ -108,12 +108,14 @@ def _override_line(one: Override, now: datetime, zone: tzinfo, closed: str | Non
     if holds:
         state = f"ends {times.ago_html(one.expires_at, now, zone)}"
     elif one.ended_at is not None:
-        state = f"ended {times.ago_html(one.ended_at, now, zone)} by {escape(one.ended_by or '')}"
+        ended_by = who.html(one.ended_by, one.ended_by_id)
+        state = f"ended {times.ago_html(one.ended_at, now, zone)} by {ended_by}"
     else:
         state = f"ended {times.ago_html(one.expires_at, now, zone)}"
     words, button = st.columns([10, 1.4], vertical_alignment="center")
+    by = who.html(one.approved_by, one.approved_by_id)
     words.html(
-        f"<div><b>{formats.money(one.amount_usd)}</b> more, by {escape(one.approved_by)} · {state}"
+        f"<div><b>{formats.money(one.amount_usd)}</b> more, by {by} · {state}"
         f'<div class="so-quiet so-small">{escape(one.reason)}</div></div>'
     )
     if holds:
@@ -154,7 +156,7 @@ def _limit(board: Board, closed: str | None) -> None:
             st.html(
                 f'<div class="so-quiet so-small">{formats.money(one.limit_usd)}, alert from'
                 f" {formats.money(one.alert_usd)}, since {one.valid_from:%d %b %Y} ·"
-                f" {escape(one.set_by)}{why}</div>"
+                f" {who.html(one.set_by, one.set_by_id)}{why}</div>"
             )
 
 
@@ -176,7 +178,7 @@ def _prices(actor: Actor, now: datetime, zone: tzinfo, closed: str | None) -> No
             f"<td>{escape(line.price.service)}</td>"
             f"<td>${line.price.unit_usd.normalize():f} a {escape(line.price.unit)}</td>"
             f"<td>{line.price.valid_from:%d %b %Y}</td><td>{escape(line.price.source)}"
-            f"{' · ' + escape(line.set_by) if line.set_by else ''}</td></tr>"
+            f"{' · ' + who.html(line.set_by, line.set_by_id) if line.set_by else ''}</td></tr>"
             for line in views.prices(actor, now)
         )
         st.html(

@@ -9,7 +9,7 @@ from core.access import Action, Actor
 from core.configuration import service
 from core.configuration.models import Verdict
 from core.configuration.service import Standing
-from pages.components import errors, formats, times
+from pages.components import errors, formats, times, who
 from pages.components.actor import current_actor
 from pages.components.states import Look, icon_html, pill_html
 
@@ -116,7 +116,7 @@ def _as_of(one: Standing, now: datetime, zone: tzinfo) -> str:
         return escape(one.check.looks_at)
     took = formats.duration(one.result.took_ms / 1000)
     ago = times.ago_html(one.result.ended_at, now, zone)
-    return f"as of {ago}, asked by {escape(one.result.asked_by)}, took {took}"
+    return f"as of {ago}, asked by {who.html(one.result.asked_by, one.result.asked_by_id)}, took {took}"
 
 
 def _verdicts(actor: Actor, verdicts: tuple[Verdict, ...]) -> None:

@@ -24,6 +24,7 @@ from pages.components import (
     look,
     resync_all,
     times,
+    who,
 )
 from pages.components.actor import current_actor
 from pages.components.health_filters import model_name
@@ -66,12 +67,13 @@ def _head(group: FailureGroup, now: datetime, zone: tzinfo) -> None:
         ("Customers", escape(failure_words.users(group))),
         ("First seen", times.ago_html(group.first_seen_at, now, zone)),
         ("Newest", times.ago_html(group.newest_at, now, zone)),
-        ("Who has it", escape(group.owner or "nobody")),
+        ("Who has it", who.html(group.owner, group.owner_id, "nobody")),
     ]
     if group.ignored_until is not None:
         facts.append(("Ignored until", escape(times.exact(group.ignored_until, zone))))
     if group.changed_at is not None:
-        said = f"{escape(group.changed_by or '')} {times.ago_html(group.changed_at, now, zone)}"
+        by = who.html(group.changed_by, group.changed_by_id)
+        said = f"{by} {times.ago_html(group.changed_at, now, zone)}"
         facts.append(("Last said", f"{said}{f': “{escape(group.note)}”' if group.note else ''}"))
     if group.reopened_at is not None:
         facts.append(("Came back", times.ago_html(group.reopened_at, now, zone)))
@@ -211,7 +213,7 @@ def _plans(actor: Actor, group: FailureGroup, now: datetime, zone: tzinfo) -> No
             st.html(
                 f'<div class="so-row"><a href="bulk_resync?plan={plan.id}" target="_self">'
                 f"{escape(plan.name)}</a>{pill_html(PLANS[plan.state])}</div>"
-                f'<div class="so-quiet so-small">{escape(plan.started_by or "")}'
+                f'<div class="so-quiet so-small">{who.html(plan.started_by, plan.started_by_id)}'
                 f" {times.ago_html(plan.started_at, now, zone)} · {told}</div>"
             )
 

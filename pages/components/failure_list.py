@@ -8,7 +8,7 @@ import streamlit as st
 from core.access import Actor
 from core.failures import policy, views
 from core.failures.models import FailureGroup, GroupState
-from pages.components import chosen_failure, errors, failure_words, formats, keyset_table, look, times
+from pages.components import chosen_failure, errors, failure_words, formats, keyset_table, look, times, who
 from pages.components.health_filters import model_name
 from pages.components.states import icon_html, pill_html
 
@@ -71,7 +71,7 @@ def _line(group: FailureGroup, now: datetime, zone: tzinfo) -> None:
         if policy.is_new(group, now)
         else ""
     )
-    owner = f" · {escape(group.owner)} has it" if group.owner else ""
+    owner = f" · {who.html(group.owner, group.owner_id)} has it" if group.owner else ""
     small = (
         f"{escape(model_name(group.model))} · fails {escape(failure_words.stage(group))} ·"
         f" {escape(failure_words.users(group))} · newest {times.ago_html(group.newest_at, now, zone)},"

@@ -10,7 +10,7 @@ from core.access import Action, Actor
 from core.machinery import service, views
 from core.machinery.models import Pause, Run
 from core.machinery.views import Standing
-from pages.components import chosen_job, errors, formats, job_board, job_words, look, times
+from pages.components import chosen_job, errors, formats, job_board, job_words, look, times, who
 from pages.components.actor import current_actor
 from pages.components.look import facts_html, folded_html
 from pages.components.states import Look, pill_html
@@ -57,6 +57,7 @@ def _pause_html(pause: Pause, one: Standing, now: datetime, zone: tzinfo) -> str
         f"Paused by {pause.paused_by} until {times.exact(pause.until, zone)}",
         f"“{escape(pause.reason)}” It goes on by itself {times.ago_html(pause.until, now, zone)}."
         f" Meanwhile: {escape(one.job.stops)}",
+        hint=who.address(pause.paused_by, pause.paused_by_id),
     )
 
 
@@ -218,7 +219,7 @@ def _run_html(run: Run, now: datetime, zone: tzinfo) -> str:
         else formats.NO_DATA
     )
     state = _STATES.get(run.state, Look(run.state, "help", "unknown", "Nobody here knows this state."))
-    asked = f" · asked for by {escape(run.asked_by)}" if run.asked_by else ""
+    asked = f" · asked for by {who.html(run.asked_by, run.asked_by_id)}" if run.asked_by else ""
     handled = formats.NO_DATA if run.items is None else formats.count(run.items)
     begun = times.ago_html(run.started_at or run.enqueued_at, now, zone)
     return (

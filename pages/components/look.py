@@ -49,12 +49,14 @@ def notice_html(
     icon: str,
     headline: str,
     body: str = "",
+    hint: str = "",
 ) -> str:
-    """A sentence that stands out; `body` is HTML already."""
+    """A sentence that stands out; `body` is HTML already, `hint` is what the headline says on hover."""
     more = f"<p>{body}</p>" if body else ""
+    over = f' title="{escape(hint)}"' if hint else ""
     return (
         f'<div class="so-notice so-{tone}" role="status">{icon_html(icon)}'
-        f"<div><b>{escape(headline)}</b>{more}</div></div>"
+        f"<div><b{over}>{escape(headline)}</b>{more}</div></div>"
     )
 
 

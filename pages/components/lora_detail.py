@@ -20,6 +20,7 @@ from pages.components import (
     lora_uses,
     media,
     times,
+    who,
 )
 from pages.components.lora_words import pills_html, tags_html
 from pages.components.states import icon_html
@@ -82,14 +83,16 @@ def _lora(actor: Actor, lora: Lora, now: datetime, zone: tzinfo) -> None:
 
 def _standing(lora: Lora) -> None:
     """Why it is hidden or archived, or why it failed."""
-    for at, reason, by, tone, icon, word in (
-        (lora.hidden_at, lora.hidden_reason, lora.hidden_by, "lost", "visibility_off", "Hidden"),
-        (lora.archived_at, lora.archived_reason, lora.archived_by, "waiting", "inventory_2", "Archived"),
+    hidden, archived = (lora.hidden_by, lora.hidden_by_id), (lora.archived_by, lora.archived_by_id)
+    for at, reason, (by, by_id), tone, icon, word in (
+        (lora.hidden_at, lora.hidden_reason, hidden, "lost", "visibility_off", "Hidden"),
+        (lora.archived_at, lora.archived_reason, archived, "waiting", "inventory_2", "Archived"),
     ):
         if at is not None:
             said = escape(reason or "No reason is known: another system has done it.")
             headline = f"{word} by {by}" if by else word
-            st.html(look.notice_html(tone, icon, headline, said))  # type: ignore[arg-type]
+            hint = who.address(by, by_id)
+            st.html(look.notice_html(tone, icon, headline, said, hint))  # type: ignore[arg-type]
     if lora.training_status == "failed" and lora.error_message:
         st.html(look.notice_html("bad", "cancel", "Its training failed", escape(lora.error_message)))
 

@@ -8,7 +8,7 @@ import streamlit as st
 from core.access import Actor, Role
 from core.staff import service, views
 from core.staff.models import Person, Session
-from pages.components import look, times
+from pages.components import look, times, who
 from pages.components.actor import current_actor
 from pages.components.people import ROLE_HELP, attempt, choose, refusal
 
@@ -33,7 +33,7 @@ def _head(person: Person, now: datetime, zone: tzinfo) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         look.section(person.name or person.email)
         st.button("Close", icon=":material/close:", on_click=choose, args=(None,), key=f"{_KEY}-close")
-    added = f"{times.ago_html(person.added_at, now, zone)} by {escape(person.added_by)}"
+    added = f"{times.ago_html(person.added_at, now, zone)} by {who.html(person.added_by, person.added_by_id)}"
     seen = "never" if person.last_seen_at is None else times.ago_html(person.last_seen_at, now, zone)
     st.html(look.facts_html([("Address", escape(person.email)), ("On the list", added), ("Last seen", seen)]))
 

@@ -12,7 +12,7 @@ from core.plans.models import Plan, PlanState
 from core.plans.views import Seen
 from core.providers.registry import name_of
 from core.web import export
-from pages.components import chosen_plan, errors, formats, look, plan_actions, plan_items, times
+from pages.components import chosen_plan, errors, formats, look, plan_actions, plan_items, times, who
 from pages.components.plan_words import GROUPS, ITEMS, PLANS, TOLD
 from pages.components.states import icon_html, pill_html
 
@@ -57,20 +57,22 @@ def _plan(actor: Actor, plan_id: UUID, *, moving: bool) -> None:
 
 def _head(actor: Actor, seen: Seen, now: datetime, zone: tzinfo) -> None:
     plan = seen.plan
-    who = f"Dry run by {escape(plan.created_by)} {times.ago_html(plan.created_at, now, zone)}"
+    by = who.html(plan.created_by, plan.created_by_id)
+    said = f"Dry run by {by} {times.ago_html(plan.created_at, now, zone)}"
     if plan.started_at is not None:
-        who = f"Started by {escape(plan.started_by or '')} {times.ago_html(plan.started_at, now, zone)}"
+        by = who.html(plan.started_by, plan.started_by_id)
+        said = f"Started by {by} {times.ago_html(plan.started_at, now, zone)}"
     if plan.state in {PlanState.PAUSED, PlanState.ABORTED}:
-        words = PLANS[plan.state].word.lower()
-        who += f" · {words} by {escape(plan.changed_by or '')} {times.ago_html(plan.changed_at, now, zone)}"
+        words, by = PLANS[plan.state].word.lower(), who.html(plan.changed_by, plan.changed_by_id)
+        said += f" · {words} by {by} {times.ago_html(plan.changed_at, now, zone)}"
     if plan.state is PlanState.FINISHED and plan.ended_at and plan.started_at:
-        who += f" · took {formats.duration((plan.ended_at - plan.started_at).total_seconds())}"
+        said += f" · took {formats.duration((plan.ended_at - plan.started_at).total_seconds())}"
     why = f'<div class="so-quiet">“{escape(plan.reason)}”</div>' if plan.reason else ""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.html(
             f'<div class="so-row"><h2 class="so-section">{escape(plan.name)}</h2>'
             f"{pill_html(PLANS[plan.state])}</div>"
-            f'<div class="so-quiet so-small">{who} · as of {times.clock_time(seen.at, zone)}</div>{why}'
+            f'<div class="so-quiet so-small">{said} · as of {times.clock_time(seen.at, zone)}</div>{why}'
         )
         link = export.plan_link(actor, plan.id, now)
         if link is not None and plan.total:

@@ -9,7 +9,7 @@ from core.access import Actor
 from core.plans import views
 from core.plans.models import ItemState, PlanState
 from core.plans.views import Seen
-from pages.components import chosen_plan, errors, formats, keyset_table, look, times
+from pages.components import chosen_plan, errors, formats, keyset_table, look, times, who
 from pages.components.plan_words import ITEMS, PLANS, TOLD
 from pages.components.states import pill_html
 
@@ -38,8 +38,10 @@ def show(actor: Actor) -> None:
 def _line(seen: Seen, now: datetime, zone: tzinfo) -> None:
     plan, progress = seen.plan, seen.progress
     at = plan.started_at or plan.created_at
-    who = escape(plan.started_by or plan.created_by)
-    said = f"{who} · {times.ago_html(at, now, zone)} · {escape(_said(seen))}"
+    by, by_id = plan.started_by, plan.started_by_id
+    if by is None:
+        by, by_id = plan.created_by, plan.created_by_id
+    said = f"{who.html(by, by_id)} · {times.ago_html(at, now, zone)} · {escape(_said(seen))}"
     bar = ""
     if plan.state in {PlanState.RUNNING, PlanState.PAUSED} and progress.of:
         share = 100 * progress.over / progress.of

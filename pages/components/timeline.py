@@ -11,7 +11,7 @@ import streamlit as st
 from core.deliveries.models import EventKind
 from core.deliveries.views import TimelineStep
 from core.providers.registry import worded
-from pages.components import formats, times
+from pages.components import formats, times, who
 from pages.components.look import folded_html
 from pages.components.states import Tone, icon_html
 
@@ -157,9 +157,16 @@ def line_html(line: Line, begun_at: datetime, zone: tzinfo, provider: str = "kie
         f'<div class="so-step so-{told.tone}">'
         f'<span class="so-when" title="{exact}">{times.clock_time_since(step.at, begun_at, zone)}</span>'
         f"{icon_html(told.icon)}"
-        f'<div>{escape(sentence)} <span class="so-meta">· {escape(" · ".join(meta))}</span>{words}</div>'
+        f"<div>{_with_address(sentence, step.detail)}"
+        f' <span class="so-meta">· {escape(" · ".join(meta))}</span>{words}</div>'
         "</div>"
     )
+
+
+def _with_address(sentence: str, detail: Detail) -> str:
+    """The sentence, with the address of whom it names on hover."""
+    known_as = detail.get("by_id")
+    return who.html(sentence, known_as if isinstance(known_as, str) else None)
 
 
 def show(steps: Sequence[TimelineStep], begun_at: datetime, zone: tzinfo, provider: str = "kie") -> None:

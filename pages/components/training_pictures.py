@@ -11,7 +11,7 @@ from core.trainings import dataset, policy, service, tools
 from core.trainings import detail as run_detail
 from core.trainings.detail import Detail, Picture
 from core.trainings.models import CallState, RunState
-from pages.components import dataset_sheet, errors, formats, look, media, training_actions
+from pages.components import dataset_sheet, errors, formats, look, media, training_actions, who
 from pages.components.actor import current_actor, the_actor
 from pages.components.states import Look, icon_html, pill_html
 from pages.components.training_words import drawn_as
@@ -84,7 +84,8 @@ def verdict_of(picture: Picture) -> Look:
 
 def _picture(actor: Actor, detail: Detail, picture: Picture) -> None:
     state, url = verdict_of(picture), media.safe_url(picture.url)
-    by = f'<div class="so-quiet so-small">by {escape(picture.judged_by)}</div>' if picture.judged_by else ""
+    judged = who.html(picture.judged_by, picture.judged_by_id)
+    by = f'<div class="so-quiet so-small">by {judged}</div>' if judged else ""
     problem = f'<div class="so-small">{escape(picture.problem)}</div>' if picture.problem else ""
     prompt, whole = formats.excerpt(picture.prompt, 120), escape(picture.prompt)
     with st.container(key=f"so-picture-{picture.index}", gap="small"):

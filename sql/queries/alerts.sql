@@ -87,7 +87,7 @@ SELECT (SELECT count(*) FROM seen WHERE is_new) AS opened, (SELECT count(*) FROM
 -- name: acknowledge
 -- Acknowledges an open alert that is as it was seen; those of the closing kinds are resolved with it.
 UPDATE alerts
-SET acknowledged_at = :now, acknowledged_by = :by, acknowledged_count = count, note = :note,
+SET acknowledged_at = :now, acknowledged_by = :by, acknowledged_by_id = :by_id, acknowledged_count = count, note = :note,
     resolved_at = CASE WHEN kind = ANY(CAST(:closing AS text[])) THEN CAST(:now AS timestamptz) END
 WHERE id = :id AND resolved_at IS NULL AND acknowledged_at IS NULL AND count = :seen_count
 RETURNING *;

@@ -53,13 +53,13 @@ WHERE p.unit = :unit ORDER BY p.provider = :provider DESC, p.unit_usd DESC LIMIT
 
 -- name: prices
 -- Every price, the newest of each service first.
-SELECT provider, service, unit, unit_usd, valid_from, source, set_by FROM prices
+SELECT provider, service, unit, unit_usd, valid_from, source, set_by, set_by_id FROM prices
 ORDER BY provider, service, valid_from DESC LIMIT 500;
 
 -- name: add_price
 -- A further price of a service, from when on; nothing when there is one from that moment.
-INSERT INTO prices (provider, service, unit, unit_usd, valid_from, source, set_by)
-VALUES (:provider, :service, :unit, :unit_usd, :valid_from, :source, :set_by)
+INSERT INTO prices (provider, service, unit, unit_usd, valid_from, source, set_by, set_by_id)
+VALUES (:provider, :service, :unit, :unit_usd, :valid_from, :source, :set_by, :set_by_id)
 ON CONFLICT (provider, service, valid_from) DO NOTHING;
 
 -- name: fix_rate
@@ -73,30 +73,33 @@ SELECT unit_usd, version FROM credit_rates WHERE provider = :provider AND day = 
 
 -- name: limits
 -- What was allowed a month, the newest word first.
-SELECT scope, limit_usd, alert_usd, valid_from, set_by, reason FROM budget_limits ORDER BY valid_from DESC, id DESC LIMIT 100;
+SELECT scope, limit_usd, alert_usd, valid_from, set_by, set_by_id, reason FROM budget_limits
+ORDER BY valid_from DESC, id DESC LIMIT 100;
 
 -- name: add_limit
 -- What may be spent from now on; nothing when there is a word of that moment.
-INSERT INTO budget_limits (scope, limit_usd, alert_usd, valid_from, set_by, reason)
-VALUES (:scope, :limit_usd, :alert_usd, :valid_from, :set_by, :reason)
+INSERT INTO budget_limits (scope, limit_usd, alert_usd, valid_from, set_by, set_by_id, reason)
+VALUES (:scope, :limit_usd, :alert_usd, :valid_from, :set_by, :set_by_id, :reason)
 ON CONFLICT (scope, valid_from) DO NOTHING;
 
 -- name: overrides
 -- A month's overrides, the newest first.
-SELECT id, scope, month, amount_usd, reason, approved_by, approved_at, expires_at, ended_at, ended_by
+SELECT id, scope, month, amount_usd, reason, approved_by, approved_by_id, approved_at, expires_at, ended_at, ended_by,
+       ended_by_id
 FROM budget_overrides WHERE month = :month ORDER BY approved_at DESC LIMIT 50;
 
 -- name: add_override
 -- More money for a month, once by its id.
-INSERT INTO budget_overrides (id, scope, month, amount_usd, reason, approved_by, approved_at, expires_at)
-VALUES (:id, :scope, :month, :amount_usd, :reason, :approved_by, :now, :expires_at)
+INSERT INTO budget_overrides (id, scope, month, amount_usd, reason, approved_by, approved_by_id, approved_at, expires_at)
+VALUES (:id, :scope, :month, :amount_usd, :reason, :approved_by, :approved_by_id, :now, :expires_at)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: end_override
 -- Ends an override that still holds.
-UPDATE budget_overrides SET ended_at = :now, ended_by = :by
+UPDATE budget_overrides SET ended_at = :now, ended_by = :by, ended_by_id = :by_id
 WHERE id = :id AND ended_at IS NULL AND expires_at > :now
-RETURNING id, scope, month, amount_usd, reason, approved_by, approved_at, expires_at, ended_at, ended_by;
+RETURNING id, scope, month, amount_usd, reason, approved_by, approved_by_id, approved_at, expires_at, ended_at, ended_by,
+          ended_by_id;
 
 -- name: line
 -- One line of the ledger.

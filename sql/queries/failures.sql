@@ -108,6 +108,7 @@ SELECT DISTINCT model FROM failure_groups ORDER BY model LIMIT 200;
 -- name: change
 -- Moves a failure group from one of these states to another, by a person.
 UPDATE failure_groups
-SET state = :state, ignored_until = :ignored_until, owner = :owner, note = :note, changed_by = :by, changed_at = :now
+SET state = :state, ignored_until = :ignored_until, owner = :owner, owner_id = :owner_id, note = :note, changed_by = :by,
+    changed_by_id = :by_id, changed_at = :now
 WHERE signature = :signature AND state = ANY(CAST(:from_states AS text[]))
 RETURNING *;

@@ -162,7 +162,7 @@ SELECT l.id, l.name, l.creator_name, l.creator_key, l.user_id, l.description, l.
        l.completed_at, l.storage_path, l.storage_url, l.weights_sha256, l.training_cost, l.reference_image_urls,
        l.character_description, l.triggered_by_job_id, coalesce(l.usage_count, 0) AS uses,
        e.rating_count, e.rating_average, e.rating_score, e.is_popular, e.recent_uses, e.last_used_at,
-       s.hidden_reason, s.hidden_by, s.archived_reason, s.archived_by, v.parent_id, v.character_id,
+       s.hidden_reason, s.hidden_by, s.hidden_by_id, s.archived_reason, s.archived_by, s.archived_by_id, v.parent_id, v.character_id,
        p.state AS proof_state, p.checked_at AS proof_checked_at, p.found_sha256 AS proof_sha256,
        j.training_progress, j.estimated_remaining, j.error_message
 FROM lora_models l
@@ -219,14 +219,17 @@ WHERE id = :id AND (archived_at IS NULL) = (CAST(:at AS timestamptz) IS NOT NULL
 
 -- name: note_hidden
 -- Keeps why a LoRA is hidden and who did it; NULL once it is not.
-INSERT INTO lora_standing (lora_model_id, hidden_reason, hidden_by) VALUES (:id, :reason, :by)
-ON CONFLICT (lora_model_id) DO UPDATE SET hidden_reason = EXCLUDED.hidden_reason, hidden_by = EXCLUDED.hidden_by;
+INSERT INTO lora_standing (lora_model_id, hidden_reason, hidden_by, hidden_by_id) VALUES (:id, :reason, :by, :by_id)
+ON CONFLICT (lora_model_id) DO UPDATE
+SET hidden_reason = EXCLUDED.hidden_reason, hidden_by = EXCLUDED.hidden_by, hidden_by_id = EXCLUDED.hidden_by_id;
 
 -- name: note_archived
 -- Keeps why a LoRA is archived and who did it; NULL once it is not.
-INSERT INTO lora_standing (lora_model_id, archived_reason, archived_by) VALUES (:id, :reason, :by)
+INSERT INTO lora_standing (lora_model_id, archived_reason, archived_by, archived_by_id)
+VALUES (:id, :reason, :by, :by_id)
 ON CONFLICT (lora_model_id) DO UPDATE
-SET archived_reason = EXCLUDED.archived_reason, archived_by = EXCLUDED.archived_by;
+SET archived_reason = EXCLUDED.archived_reason, archived_by = EXCLUDED.archived_by,
+    archived_by_id = EXCLUDED.archived_by_id;
 
 -- name: rate
 -- A person's rating, in the place of an earlier one of theirs.

@@ -28,12 +28,12 @@ LEFT JOIN LATERAL (SELECT array_agg(took ORDER BY slot) AS took_s
 
 -- name: recent_runs
 -- The newest runs of a job.
-SELECT slot, state, enqueued_at, started_at, finished_at, items, error, worker, asked_by
+SELECT slot, state, enqueued_at, started_at, finished_at, items, error, worker, asked_by, asked_by_id
 FROM job_runs WHERE job = :job ORDER BY slot DESC LIMIT :limit;
 
 -- name: pauses
 -- The pauses that hold now.
-SELECT id, job, reason, paused_by, paused_at, until, ended_at, ended_by
+SELECT id, job, reason, paused_by, paused_by_id, paused_at, until, ended_at, ended_by, ended_by_id
 FROM job_pauses WHERE ended_at IS NULL AND until > :now ORDER BY job;
 
 -- name: close_expired_pause
@@ -42,24 +42,25 @@ UPDATE job_pauses SET ended_at = until WHERE job = :job AND ended_at IS NULL AND
 
 -- name: add_pause
 -- Pauses a job; nothing when a pause of it holds, or this very one was written before.
-INSERT INTO job_pauses (id, job, reason, paused_by, paused_at, until)
-VALUES (:id, :job, :reason, :by, :now, :until)
+INSERT INTO job_pauses (id, job, reason, paused_by, paused_by_id, paused_at, until)
+VALUES (:id, :job, :reason, :by, :by_id, :now, :until)
 ON CONFLICT DO NOTHING
-RETURNING id, job, reason, paused_by, paused_at, until, ended_at, ended_by;
+RETURNING id, job, reason, paused_by, paused_by_id, paused_at, until, ended_at, ended_by, ended_by_id;
 
 -- name: pause
 -- One pause by its id.
-SELECT id, job, reason, paused_by, paused_at, until, ended_at, ended_by FROM job_pauses WHERE id = :id;
+SELECT id, job, reason, paused_by, paused_by_id, paused_at, until, ended_at, ended_by, ended_by_id FROM job_pauses WHERE id = :id;
 
 -- name: end_pause
 -- Ends a pause that holds.
-UPDATE job_pauses SET ended_at = :now, ended_by = :by
+UPDATE job_pauses SET ended_at = :now, ended_by = :by, ended_by_id = :by_id
 WHERE id = :id AND ended_at IS NULL AND until > :now
-RETURNING id, job, reason, paused_by, paused_at, until, ended_at, ended_by;
+RETURNING id, job, reason, paused_by, paused_by_id, paused_at, until, ended_at, ended_by, ended_by_id;
 
 -- name: ask_for_run
 -- Records a run that a person asks for; nothing when this very one was asked for before.
-INSERT INTO job_runs (job, slot, enqueued_at, asked_id, asked_by) VALUES (:job, :now, :now, :id, :by)
+INSERT INTO job_runs (job, slot, enqueued_at, asked_id, asked_by, asked_by_id)
+VALUES (:job, :now, :now, :id, :by, :by_id)
 ON CONFLICT DO NOTHING;
 
 -- name: asked_before

@@ -8,8 +8,8 @@ SELECT * FROM resync_plans WHERE id = :id;
 
 -- name: insert
 -- Writes a new plan's row; no row when its request key is known already.
-INSERT INTO resync_plans (id, request_key, name, source, created_by, created_at)
-VALUES (:id, :request_key, :name, CAST(:source AS jsonb), :created_by, :now)
+INSERT INTO resync_plans (id, request_key, name, source, created_by, created_by_id, created_at)
+VALUES (:id, :request_key, :name, CAST(:source AS jsonb), :by, :by_id, :now)
 ON CONFLICT (request_key) DO NOTHING
 RETURNING id;
 
@@ -68,15 +68,15 @@ ORDER BY i.generation_id, p.created_at;
 -- name: start
 -- Starts a draft, once.
 UPDATE resync_plans
-SET state = 'running', started_by = :by, started_at = :now, changed_by = :by, changed_at = :now,
-    reason = :reason, name = coalesce(CAST(:name AS text), name)
+SET state = 'running', started_by = :by, started_by_id = :by_id, started_at = :now, changed_by = :by,
+    changed_by_id = :by_id, changed_at = :now, reason = :reason, name = coalesce(CAST(:name AS text), name)
 WHERE id = :id AND state = 'draft'
 RETURNING *;
 
 -- name: change
 -- Moves a plan from one of these states to another, and says who did it.
 UPDATE resync_plans
-SET state = :state, changed_by = :by, changed_at = :now, lease_until = NULL, lease_token = NULL,
+SET state = :state, changed_by = :by, changed_by_id = :by_id, changed_at = :now, lease_until = NULL, lease_token = NULL,
     ended_at = CASE WHEN CAST(:state AS text) IN ('finished', 'aborted') THEN CAST(:now AS timestamptz) END
 WHERE id = :id AND state = ANY(CAST(:from_states AS text[]))
 RETURNING *;

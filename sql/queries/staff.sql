@@ -4,7 +4,7 @@ SELECT email, name, roles, active FROM staff WHERE email = :email;
 
 -- name: people
 -- Everybody on the list with when they were last seen and how many sign-ins of theirs are open.
-SELECT p.email, p.name, p.roles, p.active, p.added_by, p.added_at,
+SELECT p.email, p.name, p.roles, p.active, p.added_by, p.added_by_id, p.added_at,
        (SELECT max(s.seen_at) FROM staff_sessions s WHERE s.email = p.email) AS last_seen_at,
        (SELECT count(*) FROM staff_sessions s
         WHERE s.email = p.email AND s.ended_at IS NULL AND s.expires_at > :now AND s.seen_at > :idle)::int AS open_sessions
@@ -30,8 +30,8 @@ ON CONFLICT (email) DO UPDATE
 
 -- name: add
 -- Puts somebody on the list who is not there yet.
-INSERT INTO staff (email, name, roles, added_by, added_at, changed_at)
-VALUES (:email, :name, CAST(:roles AS text[]), :by, :now, :now)
+INSERT INTO staff (email, name, roles, added_by, added_by_id, added_at, changed_at)
+VALUES (:email, :name, CAST(:roles AS text[]), :by, :by_id, :now, :now)
 ON CONFLICT (email) DO NOTHING;
 
 -- name: set_roles
@@ -54,7 +54,7 @@ UPDATE staff_sessions SET seen_at = :at WHERE key = :key AND ended_at IS NULL AN
 
 -- name: end_sessions
 -- Ends a person's sign-ins that are open, or the one of them with that key.
-UPDATE staff_sessions SET ended_at = :now, ended_by = :by, ended_why = :why
+UPDATE staff_sessions SET ended_at = :now, ended_by = :by, ended_by_id = :by_id, ended_why = :why
 WHERE email = :email AND ended_at IS NULL AND (CAST(:key AS text) IS NULL OR key = :key);
 
 -- name: sessions

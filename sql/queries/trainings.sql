@@ -422,7 +422,7 @@ UPDATE training_calls SET bucket = :bucket, path = :path, url = :url WHERE id = 
 
 -- name: judge
 -- A person's word on a test picture; it may be changed until the last one is judged.
-UPDATE training_calls SET shows = :shows, judged_by = :judged_by, judged_at = :now WHERE id = :id RETURNING id;
+UPDATE training_calls SET shows = :shows, judged_by = :by, judged_by_id = :by_id, judged_at = :now WHERE id = :id RETURNING id;
 
 -- name: old_pictures
 -- Test pictures made before the given time that are still kept.

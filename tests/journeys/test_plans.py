@@ -295,3 +295,26 @@ def test_a_plan_by_the_command_line(world: World, command: Callable[..., Said]) 
         1,
         "It is finished now, so that is not possible any more.",
     )
+
+
+def test_two_people_of_one_name_are_told_apart(world: World) -> None:
+    broken(world, 1)
+    one, two = (
+        Actor("person", email, "Bo", frozenset({Role.SUPPORT}), "page")
+        for email in ("bo@studio.example", "bo.b@studio.example")
+    )
+    plan = prepared(actor=one)
+    service.start(one, plan.id, tools.current())
+    assert service.start(one, plan.id, tools.current()).state is PlanState.RUNNING
+    with pytest.raises(Conflict, match="Bo has started it already"):
+        service.start(two, plan.id, tools.current())
+    service.pause(two, plan.id, tools.current())
+    seen = views.plan(EYE, plan.id, datetime.now(UTC)).plan
+    assert (seen.created_by_id, seen.started_by_id, seen.changed_by_id) == (one.id, one.id, two.id)
+    assert (seen.created_by, seen.started_by, seen.changed_by) == ("Bo", "Bo", "Bo")
+    service.resume(one, plan.id, tools.current())
+    world.work()
+    ended = views.plan(EYE, plan.id, datetime.now(UTC)).plan
+    assert (ended.state, ended.changed_by_id) == (PlanState.FINISHED, one.id)
+    asked = "SELECT detail ->> 'by', detail ->> 'by_id' FROM delivery_events WHERE kind = 'sync_requested'"
+    assert [tuple(row) for row in world.sql(asked)] == [("Bo", one.id)]

@@ -219,7 +219,7 @@ def test_the_worst_verdict_is_the_checks_own() -> None:
     bad = Verdict("c", good=False, message="")
 
     def look(*verdicts: Verdict) -> object:
-        result = Result("settings", verdicts, now, 1, "ada")
+        result = Result("settings", verdicts, now, 1, "Ada", "ada@studio.example")
         return checks.look_of(service.Standing(CHECKS[0], result, None), now)
 
     assert (look(good), look(good, warn), look(warn, bad, good)) == (checks.WELL, checks.WATCH, checks.FAULT)

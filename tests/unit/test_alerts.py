@@ -109,9 +109,8 @@ def test_every_kind_is_found_by_somebody_and_told() -> None:
 
 def an_alert(kind: Kind, subject: str = "", evidence: dict[str, Any] | None = None, **more: Any) -> Alert:
     known = {"severity": Severity.CRITICAL, "count": 3, "opened_at": NOW, "last_seen_at": NOW, "once": False}
-    rest = dict.fromkeys(
-        ("acknowledged_at", "acknowledged_by", "note", "resolved_at", "notified_at", "message_key")
-    )
+    acknowledged = ("acknowledged_at", "acknowledged_by", "acknowledged_by_id", "note")
+    rest = dict.fromkeys((*acknowledged, "resolved_at", "notified_at", "message_key"))
     values: dict[str, Any] = {**known, **rest, **more}
     return Alert(id=UUID(int=1), kind=kind, subject=subject, evidence=evidence or {}, **values)
 

@@ -128,10 +128,12 @@ def override(**changes: object) -> Override:
         "amount_usd": D(20),
         "reason": "a launch",
         "approved_by": "Ada",
+        "approved_by_id": "ada@studio.example",
         "approved_at": NOW,
         "expires_at": NOW + timedelta(days=1),
         "ended_at": None,
         "ended_by": None,
+        "ended_by_id": None,
     }
     return Override(**{**values, **changes})  # type: ignore[arg-type]
 

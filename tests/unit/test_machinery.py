@@ -28,7 +28,7 @@ def ago(**of: float) -> datetime:
 
 
 WELL = Facts("heal", ago(seconds=30), ago(seconds=30), ago(seconds=29), "succeeded", ago(seconds=29))
-HOLDS = Pause(UUID(int=1), "heal", "r", "Ada", ago(hours=1), NOW + timedelta(hours=1), None, None)
+HOLDS = Pause(UUID(int=1), "heal", "r", "Ada", None, ago(hours=1), NOW + timedelta(hours=1), None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ _CALL = Call(
     cost_usd=None,
     shows=None,
     judged_by=None,
+    judged_by_id=None,
 )
 
 
