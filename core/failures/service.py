@@ -79,7 +79,7 @@ def change(
         before = find(connection, signature)
         policy.check_change(before, state, seen)
         takes = (before.owner, before.owner_id)
-        if whose is not None:
+        if whose:
             takes = (whose, None)
         elif state is GroupState.ACKNOWLEDGED:
             takes = (actor.name, actor.id)

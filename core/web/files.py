@@ -26,6 +26,7 @@ from core.web import answers, link_holders
 _FOREVER = "public, max-age=31536000, immutable"
 _ONCE = "private, no-store"
 _NO_FILE = "There is no such file."
+_NOT_NOW = StorageError("The file cannot be read now. Try again.", retryable=True)
 _METHODS = ("GET", "HEAD")
 
 _log = log.get(__name__)
@@ -100,7 +101,10 @@ class _Files:
             return _refusal(NotFound(_NO_FILE))
         except StorageError as error:
             _log.error("file_unreadable", bucket=request.path_params["bucket"], error=error.message)
-            return _refusal(StorageError("The file cannot be read now. Try again.", retryable=True))
+            return _refusal(_NOT_NOW)
+        except SQLAlchemyError as error:
+            _log.error("link_holder_unknown", exc_info=error)
+            return _refusal(_NOT_NOW)
         except StudioOpsError as error:
             return _refusal(error)
         try:
@@ -125,20 +129,11 @@ def _open_linked(storage: LocalStorage, request: Request) -> LocalReader:
     if state is not LinkState.GOOD:
         raise _BadLink(state)
     if session is not None:
-        _check_sign_in(session)
+        link_holders.of(session, Action.VIEW)
     try:
         return storage.open(bucket, path)
     except (InvalidInput, NotFound):
         raise NotFound(_NO_FILE) from None
-
-
-def _check_sign_in(session: str) -> None:
-    """Raise NotSignedIn unless the sign-in that a link was made for still counts."""
-    try:
-        link_holders.of(session, Action.VIEW)
-    except SQLAlchemyError as error:
-        _log.error("link_holder_unknown", exc_info=error)
-        raise StorageError("Whose link this is cannot be looked up now. Try again.", retryable=True) from None
 
 
 class _BadLink(StudioOpsError):

@@ -66,7 +66,8 @@ async def of_callback(query: Mapping[str, str], *, slow: bool) -> Fault:
     """Why somebody who comes from the provider does not come in."""
     host = oidc.host_of(settings.current().oidc_metadata_url)
     if "error" in query:
-        return Fault(502, "provider_says_error", f"{host} says that it could not sign you in. {_LATER}")
+        why = f"the provider says {query['error'][:60]!r}"
+        return Fault(502, why, f"{host} says that it could not sign you in. {_LATER}")
     found = _slow(host) if slow else await _of_provider(host)
     return found or Fault(502, "not_confirmed", f"{host} did not confirm who you are. {_LATER}")
 

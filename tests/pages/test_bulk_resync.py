@@ -154,6 +154,15 @@ def test_above_twenty_the_number_is_typed_and_a_reason_is_kept(
     assert "0 of 22 done" in html_of(app)
 
 
+def test_a_name_shows_the_address_behind_it(open_page: OpenPage, alive: None, connection: Connection) -> None:
+    failed(connection, 2)
+    plan = started()
+    connection.execute("UPDATE resync_plans SET started_by = 'Bo', started_by_id = 'bo@studio.example'")
+    shown = '<span class="so-who" title="bo@studio.example">Bo</span>'
+    assert f"Started by {shown}" in html_of(open_page(PAGE, plan=str(plan.id)))
+    assert shown in html_of(open_page(PAGE))
+
+
 def test_a_running_plan_is_paused_resumed_and_aborted(
     open_page: OpenPage, alive: None, connection: Connection
 ) -> None:
