@@ -64,8 +64,8 @@ def now_and_panels() -> None:
                 budget_panel.show(actor, now)
             with st.container(border=True, height="stretch", gap="xsmall"):
                 panels.machinery(now, zone)
-            with st.container(border=True, height="stretch", gap="xsmall"):
-                panels.running(settings.current())
+        with st.container(border=True, gap="xsmall"):
+            panels.running(settings.current())
 
 
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):

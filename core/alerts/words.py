@@ -186,7 +186,7 @@ WORDS: dict[Kind, Words] = {
     ),
     Kind.RESCUE_CLOCK: Words(
         lambda alert: f"{_results(alert)} will be deleted at KIE soon",
-        "Finished, and not in our storage yet. See what holds them up before KIE deletes them.",
+        "Finished, and not in our storage yet. See what is in the way before KIE deletes it for good.",
         HEALTH,
         lambda alert: _counted_by(alert, "expiring"),
     ),
@@ -286,13 +286,13 @@ WORDS: dict[Kind, Words] = {
     ),
     Kind.TRAININGS_SILENT: Words(
         lambda alert: f"{_counted(alert.count, 'training is', 'trainings are')} in nobody's hands",
-        "Their worker has been silent for ten minutes, and none has taken them up.",
+        "The worker has been silent for ten minutes, and no other has taken over.",
         RUNS,
         _runs(What.SILENT),
     ),
     Kind.VERDICT_WAITING: Words(
         lambda alert: f"{_counted(alert.count, 'training waits', 'trainings wait')} for a verdict",
-        "Their test images have been there for a day. Say of each whether it shows the character: until then"
+        "The test images have been there for a day. Say of each whether it shows the character: until then"
         " the LoRA is not completed, and nobody but its creator can use it.",
         RUNS,
         _runs(What.UNJUDGED),

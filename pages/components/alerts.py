@@ -64,7 +64,7 @@ def detail_html(alert: Alert, now: datetime, zone: tzinfo) -> str:
         left = formats.duration(max(0.0, (datetime.fromisoformat(until) - now).total_seconds()))
         soonest = f"The first in {left}. "
     return (
-        f'<div class="so-clamp">since {times.ago_html(alert.opened_at, now, zone)} · {soonest}'
+        f'<div class="so-clamp">opened {times.ago_html(alert.opened_at, now, zone)} · {soonest}'
         f"{escape(words.meaning(alert))}{said}</div>"
     )
 

@@ -19,7 +19,17 @@ from core.trainings.filling_up import Doubt
 from core.trainings.models import RunState
 from core.trainings.views import Filter, Row
 from core.work import runs
-from pages.components import alerts, banner, failures, formats, generation_facts, times, training_words
+from pages.components import (
+    alerts,
+    banner,
+    chosen_job,
+    failures,
+    formats,
+    generation_facts,
+    job_words,
+    times,
+    training_words,
+)
 from pages.components.look import folded_html
 from pages.components.states import Tone, icon_html, look_of
 
@@ -30,7 +40,7 @@ SHOWN = 5
 class Task:
     """One thing to see to. `detail_html` is one line of HTML; `page` is where `button` leads.
 
-    An `alert` can be acknowledged from the list.
+    An `alert` can be acknowledged from the list; `kin` is a key of ALL_OF.
     """
 
     tone: Tone
@@ -41,6 +51,16 @@ class Task:
     page: str = ""
     query: dict[str, str] = field(default_factory=dict)
     alert: Alert | None = None
+    kin: str = ""
+
+
+# Where those that are not shown are found: what they are, the page, and its filter.
+ALL_OF: dict[str, tuple[str, str, dict[str, str]]] = {
+    "alerts": ("alerts", "alerts.py", {}),
+    "jobs": ("jobs that fail", "scheduler.py", {}),
+    "trainings": ("trainings", "training_runs.py", {"state": "Needs a person"}),
+    "deliveries": ("generations", "delivery_health.py", {"state": "needs_attention"}),
+}
 
 
 def gather(actor: Actor, now: datetime, zone: tzinfo) -> Sequence[Task]:
@@ -74,6 +94,7 @@ def _of_alert(actor: Actor, alert: Alert, now: datetime, zone: tzinfo) -> Task:
         page=f"{page}.py",
         query=dict(query),
         alert=alert,
+        kin="alerts",
     )
 
 
@@ -92,8 +113,12 @@ def _of_job(job: dict[str, object], now: datetime, zone: tzinfo) -> Task:
     return Task(
         tone="bad",
         icon="event_busy",
-        headline=f"The job “{job['job']}” fails",
-        detail_html=f"Failed {when} and has not succeeded since. The next slot tries it again.{words}",
+        headline=f"The job “{job_words.task(str(job['job']))}” fails",
+        detail_html=f"Failed {when} and has not succeeded since. It is tried again at its next turn.{words}",
+        button="Open",
+        page="scheduler.py",
+        query={chosen_job.PARAMETER: str(job["job"])},
+        kin="jobs",
     )
 
 
@@ -129,6 +154,7 @@ def _of_training(row: Row, now: datetime, zone: tzinfo) -> Task:
         button="Open",
         page="training_runs.py",
         query={"run": str(row.id)},
+        kin="trainings",
     )
 
 
@@ -145,6 +171,7 @@ def _of_delivery(actor: Actor, generation: Generation, now: datetime, zone: tzin
         button="Open" if actor.may(Action.DEBUG_GENERATION) else "",
         page="debug_sync.py",
         query={"q": str(generation.id)},
+        kin="deliveries",
     )
 
 
@@ -154,15 +181,20 @@ def show(actor: Actor, tasks: Sequence[Task], *, something_else: bool) -> None:
         nothing = "Nothing else needs a person." if something_else else "Nothing needs a person now."
         st.html(f'<div class="so-task so-good">{icon_html("check_circle")}<div>{escape(nothing)}</div></div>')
         return
-    for task in tasks[:SHOWN]:
-        _show_one(actor, task)
-    if len(tasks) > SHOWN:
-        st.page_link(
-            "test_generation.py",
-            label="There are more: see all generations",
-            icon=":material/arrow_forward:",
-            query_params={"show": "All"},
-        )
+    with st.container(gap="small", key="so-tasks"):
+        for task in tasks[:SHOWN]:
+            _show_one(actor, task)
+    hidden = {_all_of(task): None for task in tasks[SHOWN:] if task.page}
+    with st.container(horizontal=True):
+        for label, page, query in hidden:
+            st.page_link(
+                page, label=f"More {label}", icon=":material/arrow_forward:", query_params=dict(query)
+            )
+
+
+def _all_of(task: Task) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    label, page, query = ALL_OF.get(task.kin, ("generated images in doubt", task.page, task.query))
+    return label, page, tuple(query.items())
 
 
 def _show_one(actor: Actor, task: Task) -> None:

@@ -60,10 +60,10 @@ def test_everything_that_waits_is_on_the_list_with_its_door(
     app = open_page("overview.py")
     assert not failures_of(app)
     said = html_of(app)
-    assert said.index("The job “sweep” fails") < said.index("Needs attention: FLUX.2 Pro")
+    assert said.index("The job “Pick up what fell down” fails") < said.index("Needs attention: FLUX.2 Pro")
     assert "&lt;b&gt;deadlock&lt;/b&gt; detected" in said
     doors = [link.proto.query_string for link in app.page_link]
-    assert sorted(doors) == sorted(f"q={ids[name]}" for name in ("attention", "leased"))
+    assert sorted(doors) == sorted(["job=sweep", *(f"q={ids[name]}" for name in ("attention", "leased"))])
 
 
 def test_a_long_list_says_that_there_is_more(
@@ -74,7 +74,8 @@ def test_a_long_list_says_that_there_is_more(
         seeding.insert(connection, seeding.Row(DeliveryState.NEEDS_ATTENTION, "queued", age_s=60 + age))
     app = open_page("overview.py")
     assert html_of(app).count("Needs attention: FLUX.2 Pro") == 5
-    assert app.page_link[-1].label == "There are more: see all generations"
+    more = app.page_link[-1]
+    assert (more.label, more.proto.query_string) == ("More generations", "state=needs_attention")
 
 
 def lost(connection: psycopg.Connection[Any], n: int) -> None:
