@@ -128,6 +128,14 @@ def queue(actor: Actor | None, limit: int = 50) -> tuple[Reported, ...]:
         return tuple(Reported(**row) for row in SQL["queue"].all(connection, limit=limit))
 
 
+def reported(actor: Actor | None, lora_id: UUID) -> Reported | None:
+    """The reports of one LoRA that wait for a decision; None when none does."""
+    access.check(actor, Action.MODERATE_LORA)
+    with database.reading() as connection:
+        row = SQL["reports_of"].first(connection, id=lora_id)
+    return Reported(**row) if row else None
+
+
 def versions(actor: Actor | None, character_id: UUID) -> tuple[Version, ...]:
     """The LoRAs of one character that the actor may see, the first one first."""
     actor = access.check(actor, Action.BROWSE_LORAS)

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from core.access import Actor
+from core.access import Action, Actor
 from core.errors import NotFound
 from core.loras import files, views
 from core.loras.models import Lora
@@ -17,6 +17,7 @@ from pages.components import (
     look,
     lora_actions,
     lora_facts,
+    lora_queue,
     lora_uses,
     media,
     times,
@@ -65,6 +66,8 @@ def _lora(actor: Actor, lora: Lora, now: datetime, zone: tzinfo) -> None:
         _back()
     st.html(f'<div class="so-row">{pills_html(lora)}{tags_html(lora)}</div>')
     _standing(lora)
+    if actor.may(Action.MODERATE_LORA):
+        lora_queue.of_one(actor, lora, now, zone)
     lora_actions.show(actor, lora)
     seeing, knowing = st.columns([7, 5], gap="medium")
     with seeing:

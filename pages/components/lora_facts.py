@@ -123,8 +123,8 @@ def versions(actor: Actor, lora: Lora) -> None:
         name = f"<b>{escape(one.name)}</b>" if one.id == lora.id else _link(str(one.id), one.name)
         state = LOOKS.get(one.training_status)
         lines.append(
-            f"<li>{number}. {name} {pill_html(state) if state else ''}"
-            f' <span class="so-quiet so-small">{escape(stars(one.rating_average, one.rating_count))},'
+            f"<li><span>{number}. {name}</span>{pill_html(state) if state else '<span></span>'}"
+            f'<span class="so-quiet so-small">{escape(stars(one.rating_average, one.rating_count))},'
             f" {escape(uses(one.uses))}</span></li>"
         )
     with st.container(border=True, gap="small"):

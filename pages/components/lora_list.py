@@ -118,7 +118,7 @@ def _card(card: Card) -> None:
     trigger = f"<code>{escape(card.trigger_word)}</code>" if card.trigger_word else ""
     with st.container(key=f"so-card-lora-{card.id}", gap=None):
         st.html(
-            f'{drawn}<div class="so-card-text"><div class="so-clip-2">{named_html(card)}</div>'
+            f'{drawn}<div class="so-card-text"><div class="so-lora-name">{named_html(card)}</div>'
             f'<div class="so-row">{pills_html(card)}</div>'
             f'<div class="so-line"><span>{escape(stars(card.rating_average, card.rating_count))}</span>'
             f"<span>{escape(uses(card.uses))}</span></div>"
@@ -139,7 +139,7 @@ def _row(card: Card, zone: tzinfo) -> keyset_table.Row:
         f"{card.updated_at}",
         {
             "open": f"/lora_library?lora={card.id}",
-            "picture": media.safe_url(next(iter(card.pictures), None)),
+            "picture": media.safe_url(next(iter(card.pictures), None)) or "",
             "name": card.named,
             "status": look_of(card).word,
             "base": card.base_model or "",

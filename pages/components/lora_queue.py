@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.access import Actor
 from core.loras import service, views
-from core.loras.models import Reason, Reported
+from core.loras.models import Lora, Reason, Reported
 from pages.components import chosen_lora, formats, look, lora_doing, times
 from pages.components.lora_words import REASONS
 
@@ -27,12 +27,32 @@ def show(actor: Actor, now: datetime, zone: tzinfo) -> None:
         lora_doing.told("queue")
 
 
-def _one(reported: Reported, now: datetime, zone: tzinfo) -> None:
+def of_one(actor: Actor, lora: Lora, now: datetime, zone: tzinfo) -> None:
+    """What waits for a decision about one LoRA, on its own page, where Hide is another button."""
+    waiting = views.reported(actor, lora.id)
+    if waiting is not None:
+        with st.container(border=True, gap="small", key="so-lora-reported"):
+            words, doing = st.columns([5, 2], gap="small", vertical_alignment="center")
+            many = formats.counted(waiting.reports, "report waits", "reports wait")
+            first = times.ago_html(waiting.since, now, zone)
+            with words:
+                look.section(f"{many} for a decision")
+                st.html(f'<div class="so-quiet so-small">The first {first}</div>{_said_html(waiting)}')
+            with doing, st.container(horizontal=True, horizontal_alignment="right"):
+                _dismiss(waiting)
+    lora_doing.told("queue")
+
+
+def _said_html(reported: Reported) -> str:
     said = "".join(
         f"<li>{escape(REASONS.get(Reason(reason), reason))}{f': “{escape(note)}”' if note else ''}"
-        f' <span class="so-quiet">{escape(who)}</span></li>'
+        f' <span class="so-quiet">· {escape(who)}</span></li>'
         for reason, note, who in zip(reported.reasons, reported.notes, reported.reporters, strict=True)
     )
+    return f'<ul class="so-small so-reports">{said}</ul>'
+
+
+def _one(reported: Reported, now: datetime, zone: tzinfo) -> None:
     words, doing = st.columns([5, 4], gap="small", vertical_alignment="center")
     with words:
         st.html(
@@ -40,7 +60,7 @@ def _one(reported: Reported, now: datetime, zone: tzinfo) -> None:
             f' <span class="so-quiet">(by {escape(reported.creator_name or "unknown")})'
             f" · {formats.counted(reported.reports, 'report', 'reports')},"
             f" the first {times.ago_html(reported.since, now, zone)}</span></div>"
-            f'<ul class="so-small so-reports">{said}</ul>'
+            f"{_said_html(reported)}"
         )
     with doing, st.container(horizontal=True, horizontal_alignment="right"):
         st.button(
@@ -58,11 +78,15 @@ def _one(reported: Reported, now: datetime, zone: tzinfo) -> None:
             "Nobody but its creator and operations sees it any more. It can be undone.",
             lambda who, reason, at: service.hide(who, reported.id, reason, at),
         )
-        lora_doing.with_reason(
-            "queue",
-            f"queue-dismiss-{reported.id}",
-            "Nothing is wrong",
-            "done",
-            "The reports are closed, and it stays as it is.",
-            lambda who, reason, at: service.dismiss_reports(who, reported.id, reason, at),
-        )
+        _dismiss(reported)
+
+
+def _dismiss(reported: Reported) -> None:
+    lora_doing.with_reason(
+        "queue",
+        f"queue-dismiss-{reported.id}",
+        "Nothing is wrong",
+        "done",
+        "The reports are closed, and it stays as it is.",
+        lambda who, reason, at: service.dismiss_reports(who, reported.id, reason, at),
+    )

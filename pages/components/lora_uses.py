@@ -9,6 +9,8 @@ from core.access import Actor
 from core.loras import views
 from core.loras.models import Lora, Quality, Use
 from pages.components import formats, look, media, times
+from pages.components.health_filters import model_name
+from pages.components.states import icon_html
 
 DAYS = 30
 STATES = {"success": "delivered", "failed": "failed", "generating": "under way", "queued": "queued"}
@@ -50,16 +52,18 @@ def _chart_html(found: Quality, now: datetime) -> str:
 
 def _use_html(use: Use, now: datetime, zone: tzinfo) -> str:
     url = media.safe_url(use.asset_url)
+    icon = icon_html("movie" if use.kind == "video" else "image")
     picture = (
         f'<span class="so-thumb so-square"><img src="{escape(url)}" alt="" loading="lazy"></span>'
         if url and url.startswith("/") and use.kind != "video"
-        else '<span class="so-thumb so-square"></span>'
+        else f'<span class="so-thumb so-square">{icon}</span>'
     )
     state = STATES.get(use.status or "", "no longer there" if use.status is None else use.status)
     prompt = formats.excerpt(use.prompt or "no prompt", 90)
     return (
         f'<li><a href="debug_sync?q={use.generation_id}" target="_self">{picture}'
         f"<span><b>{escape(prompt)}</b><br>"
-        f'<span class="so-quiet so-small">{escape(use.model or "")} · {escape(WAYS.get(use.way, use.way))} ·'
-        f" {escape(state)} · {times.ago_html(use.used_at, now, zone)}</span></span></a></li>"
+        f'<span class="so-quiet so-small">{escape(model_name(use.model or ""))} ·'
+        f" {escape(WAYS.get(use.way, use.way))} · {escape(state)} ·"
+        f" {times.ago_html(use.used_at, now, zone)}</span></span></a></li>"
     )

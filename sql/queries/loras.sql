@@ -266,6 +266,16 @@ FROM (SELECT * FROM lora_reports WHERE outcome IS NULL ORDER BY reported_at LIMI
 JOIN lora_models l ON l.id = r.lora_model_id
 GROUP BY r.lora_model_id, l.name, l.creator_name, l.hidden_at ORDER BY since LIMIT :limit;
 
+-- name: reports_of
+-- What was said of one LoRA and waits for a decision, in the words of the queue.
+SELECT l.id, l.name, l.creator_name, l.hidden_at, count(*)::int AS reports,
+       min(r.reported_at) AS since, array_agg(r.reason ORDER BY r.reported_at) AS reasons,
+       array_agg(coalesce(r.note, '') ORDER BY r.reported_at) AS notes,
+       array_agg(r.reporter_name ORDER BY r.reported_at) AS reporters
+FROM lora_reports r JOIN lora_models l ON l.id = r.lora_model_id
+WHERE r.lora_model_id = :id AND r.outcome IS NULL
+GROUP BY l.id, l.name, l.creator_name, l.hidden_at;
+
 -- name: waiting_reports
 -- Whether the person's own report of this LoRA waits, and how many wait in all.
 SELECT count(*)::int AS n, count(*) FILTER (WHERE reported_by = :by)::int AS own

@@ -181,11 +181,15 @@ def test_reports_wait_until_somebody_decides(lora: UUID) -> None:
         service.report(OPERATIONS, lora, Reason.OTHER, " ", NOW)
     with pytest.raises(NotAllowed):
         views.queue(PRODUCT)
+    with pytest.raises(NotAllowed):
+        views.reported(PRODUCT, lora)
     [reported] = [one for one in views.queue(OPERATIONS) if one.id == lora]
+    assert views.reported(OPERATIONS, lora) == reported
     assert (reported.reports, reported.since, list(reported.notes)) == (2, NOW, ["", "It is my aunt."])
     assert views.open_reports(VIEWER, lora) == (2, True)
     service.dismiss_reports(OPERATIONS, lora, "It is nobody's aunt.", NOW)
     assert views.open_reports(VIEWER, lora) == (0, False)
+    assert views.reported(OPERATIONS, lora) is None
     with pytest.raises(Conflict, match="No report"):
         service.dismiss_reports(OPERATIONS, lora, "again", NOW)
     service.report(VIEWER, lora, Reason.POOR, "", NOW)

@@ -190,6 +190,31 @@ def test_a_report_waits_in_the_queue_until_it_is_decided(open_page: OpenPage, lo
     assert not failures_of(app)
 
 
+def test_a_report_is_read_and_decided_on_the_page_of_its_lora(
+    open_page: OpenPage, loras: dict[str, UUID]
+) -> None:
+    service.report(OTHER, loras["large"], Reason.OFFENSIVE, HOSTILE, NOW)
+    app = open_page(PAGE, lora=str(loras["large"]))
+    html = html_of(app)
+    assert "1\u00a0report waits for a decision" in html
+    assert "It is offensive: “&lt;script&gt;" in html
+    key = f"queue-dismiss-{loras['large']}"
+    app.text_input(key=f"so-why-{key}").set_value("nothing").run()
+    app.button(key=f"so-do-{key}").click().run()
+    assert "for a decision" not in html_of(app)
+    assert "Done: nothing is wrong." in html_of(app)
+    assert not failures_of(app)
+
+
+def test_who_does_not_moderate_does_not_read_what_others_reported(
+    open_page: OpenPage, loras: dict[str, UUID], viewer: None
+) -> None:
+    service.report(OPERATIONS, loras["large"], Reason.OFFENSIVE, "see the second picture", NOW)
+    app = open_page(PAGE, lora=str(loras["large"]))
+    assert not failures_of(app)
+    assert "second picture" not in html_of(app)
+
+
 def test_describing_rating_and_privacy(open_page: OpenPage, loras: dict[str, UUID]) -> None:
     app = open_page(PAGE, lora=str(loras["popular"]))
     app.text_input(key="so-lora-name").set_value("Ada renamed").run()
