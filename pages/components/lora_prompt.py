@@ -41,6 +41,12 @@ def keep(lora_id: UUID | None) -> None:
     st.session_state[_PUT] = (lora_id, "")
 
 
+def begin(lora: Lora, key: str) -> None:
+    """Put a whole prompt where nothing but the trigger word stands yet."""
+    if str(st.session_state.get(key) or "").strip() in {"", word_of(lora)}:
+        _fill(key, SAMPLES["Portrait"].format(word=word_of(lora)))
+
+
 def without(prompt: str, word: str) -> str:
     """The prompt without the word that was put at its beginning."""
     if not word or not prompt.startswith(word):

@@ -115,15 +115,18 @@ def _live(first: UUID, second: UUID, *, was_moving: bool) -> None:
 
 def _draw(actor: Actor, both: list[Generation], now: datetime) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        look.section("With and without the LoRA")
+        look.section(f"With and without {_called(actor, both[0])}")
         st.button("Close", icon=":material/close:", type="tertiary", on_click=_close, key="so-trial-close")
-    for generation, column in zip(both, st.columns(2, gap="small"), strict=True):
+    with st.container(key="so-trial-both"):
+        columns = st.columns(2, gap="small")
+    for generation, column in zip(both, columns, strict=True):
         with column:
             _one(generation)
     with_it = both[0]
     seed = with_it.input.get("seed")
     if with_it.prompt:
-        st.code(with_it.prompt, language=None, wrap_lines=True)
+        with st.container(key="so-prompt"):
+            st.code(with_it.prompt, language=None, wrap_lines=True)
     st.html(
         f'<div class="so-quiet so-small">{escape(generation_facts.label(with_it))}, seed {seed} for both.'
         f" {escape(UNMEASURED)}</div>"
@@ -141,7 +144,14 @@ def _one(generation: Generation) -> None:
     else:
         st.html(look.empty_html("hourglass_top", look_of(generation).word, look_of(generation).means))
     href = f"test_generation?{PARAMETER}={generation.id}"
-    st.html(f'<a class="so-quiet so-small" href="{href}" target="_self">Open it alone</a>')
+    st.html(f'<a class="so-link so-small" href="{href}" target="_self">Open it alone</a>')
+
+
+def _called(actor: Actor, generation: Generation) -> str:
+    try:
+        return library.get(actor, generation.lora_id).named if generation.lora_id else "the LoRA"
+    except NotFound:
+        return "the LoRA"
 
 
 def links(actor: Actor, lora: Lora) -> None:

@@ -135,7 +135,8 @@ def _model_changed() -> None:
 def show(actor: Actor) -> None:
     """Every input of the chosen model, what it costs, and the button."""
     st.session_state.setdefault(MODEL, catalogue.MODELS[0].id)
-    if st.query_params.pop(lora_trial.TRY, None):
+    trying = st.query_params.pop(lora_trial.TRY, None) is not None
+    if trying:
         st.session_state[MODEL] = fal_models.FLUX_LORA
     model_id = st.selectbox(
         "Model",
@@ -149,6 +150,8 @@ def show(actor: Actor) -> None:
     st.session_state[_BEFORE] = model.id
     lora = lora_choice.show(actor)
     lora_prompt.put(lora, f"so-form-{model.id}-prompt")
+    if trying and lora:
+        lora_prompt.begin(lora, f"so-form-{model.id}-prompt")
     if _TOO_LONG in st.session_state:
         st.html(notice_html("attention", "text_fields", str(st.session_state[_TOO_LONG])))
     failure = creating.failure()
@@ -157,6 +160,7 @@ def show(actor: Actor) -> None:
             _show_field(model, field, failure)
         if lora and field.name == "prompt":
             lora_prompt.samples(lora, _key(model, field))
+            lora_trial.offer(actor, lora, _key(model, field))
     with st.grid(2, min_column_width=140, gap="small"):
         for field in model.fields:
             if field.type not in _LONG:
@@ -165,8 +169,6 @@ def show(actor: Actor) -> None:
     if failure is not None and failure.field not in {field.name for field in model.fields}:
         errors.show(failure)
     _button(actor, model, lora)
-    if lora is not None:
-        lora_trial.offer(actor, lora, f"so-form-{model.id}-prompt")
 
 
 def _taken_by_frame(model: Model) -> str | None:
