@@ -12,7 +12,7 @@ from core.trainings import drafts, service, tools, views
 from core.trainings.detail import Detail
 from core.trainings.models import ENDED, Run, RunState
 from core.trainings.views import Filter
-from pages.components import chosen_run, errors, formats, look, times
+from pages.components import chosen_lora, chosen_run, errors, formats, look, times
 from pages.components.actor import current_actor
 from pages.components.dataset_sheet import why_not as why_not_launch
 from pages.components.training_facts import wants_samples
@@ -50,6 +50,10 @@ def show(actor: Actor, detail: Detail) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="so-run-actions"):
         if detail.resumes_at is not None:
             _resume(detail, closed)
+        if row.state is RunState.COMPLETED and st.button(
+            "Open the LoRA", icon=":material/photo_library:", type="primary", key="so-to-lora"
+        ):
+            st.switch_page("lora_library.py", query_params={chosen_lora.PARAMETER: str(row.lora_id)})
         if row.state is RunState.NEEDS_ATTENTION or row.crashed:
             st.button(
                 "Look again",

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.trainings.detail import Detail, LedgerLine
 from core.trainings.figures import FIGURES
-from core.trainings.models import Run, RunState
+from core.trainings.models import ENDED, Run, RunState
 from pages.components import definition, formats, ids, look, media, times
 from pages.components.training_words import trainer
 
@@ -30,11 +30,13 @@ def cost(detail: Detail, zone: tzinfo) -> None:
         else Decimal(0)
     )
     quoted = f", quoted {formats.total(detail.run.quoted_usd)}" if detail.run.quoted_usd is not None else ""
+    rests = detail.row.state in ENDED and not held
+    said = f"in all{escape(quoted)}" if rests else f"so far, {formats.total(held)} reserved{escape(quoted)}"
     with st.container(border=True, gap="small"):
         st.html(f'<h2 class="so-section">Cost{definition.mark_html("Cost", FIGURES["run_cost"])}</h2>')
         st.html(
             f'<div class="so-row"><span class="so-big">{formats.total(settled)}</span>'
-            f'<span class="so-quiet">so far, {formats.total(held)} reserved{escape(quoted)}</span></div>'
+            f'<span class="so-quiet">{said}</span></div>'
         )
         if detail.ledger:
             with st.expander(

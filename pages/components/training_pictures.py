@@ -40,7 +40,7 @@ def show(actor: Actor, detail: Detail, drawn: tuple[object, ...], *, run_every: 
 def _references(actor: Actor, lora_id: UUID) -> None:
     """The dataset; it stands since the launch, so it is not drawn anew."""
     used = dataset.sheet(actor, lora_id).used
-    look.section(formats.counted(len(used), "image", "images"))
+    look.section(formats.counted(len(used), "image", "images") if used else "Its images")
     if not used:
         st.html('<div class="so-quiet so-small">They are no longer kept.</div>')
         return
