@@ -5,8 +5,6 @@ import streamlit as st
 from pages.components import chosen_failure, errors, failure_detail, failure_list, look
 from pages.components.actor import the_actor
 
-REFRESH_S = 15
-
 actor = the_actor()
 
 signature = chosen_failure.chosen()
@@ -18,4 +16,4 @@ else:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         look.title("Failure groups", "What breaks, since when, for how many, who is on it?")
         live = st.toggle("Refresh by itself", value=True, key="failures-live", persist_state="session")
-    st.fragment(failure_list.show, run_every=REFRESH_S if live else None)(actor)
+    st.fragment(failure_list.show, run_every=failure_list.REFRESH_S if live else None)(actor)

@@ -4,7 +4,7 @@ from core.configuration import of_others, of_sign_in, of_the_database, of_this_m
 from core.configuration.models import Check
 
 CHECKS: tuple[Check, ...] = (
-    Check("settings", "Settings", "Whether what is set can be meant.", of_this_machine.settings),
+    Check("settings", "Settings", "Whether the settings make sense together.", of_this_machine.settings),
     Check("disk", "Disk", "The room for files on their way.", of_this_machine.disk),
     Check(
         "database",

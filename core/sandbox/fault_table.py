@@ -128,8 +128,8 @@ KIE_FAULTS: dict[str, Fault] = {
             _G.CALLBACKS,
             "callback_reordered",
             "Callbacks come out of order",
-            "fail_first: “failed” comes before the true “success”."
-            " generating_last: “generating” comes after it.",
+            "Fail first: “failed” comes before the true “success”."
+            " Generating last: “generating” comes after it.",
             "order",
             ORDERS[0],
         ),
@@ -138,7 +138,7 @@ KIE_FAULTS: dict[str, Fault] = {
             _G.CALLBACKS,
             "callback_forged",
             "Somebody forges a callback",
-            "task: it claims success and names another task. secret: it carries a wrong secret."
+            "Task: it claims success and names another task. Secret: it carries a wrong one."
             " The true one follows.",
             "forgery",
             FORGERIES[0],

@@ -19,17 +19,19 @@ def show(actor: Actor, wanted: Filter, now: datetime) -> None:
     """The filters as the address has them, each to be changed."""
     names, actions = trail.choices(actor)
     with st.container(horizontal=True, vertical_alignment="bottom", key="so-audit-filters"):
-        _choice("who", "Who", wanted.who, names, str)
-        _choice("what", "Did what", wanted.what, actions, audit_words.action)
+        _choice("who", "Who", wanted.who, names, str, "anybody")
+        _choice("what", "Did what", wanted.what, actions, audit_words.action, "anything")
         _text("which", "To what", wanted.which)
-        _choice("source", "From where", wanted.source, SOURCES, audit_words.SOURCE_WORDS.__getitem__)
+        _choice(
+            "source", "From where", wanted.source, SOURCES, audit_words.SOURCE_WORDS.__getitem__, "anywhere"
+        )
         _day("since", "From (UTC)", wanted.since, now)
         _day("until", "To, inclusive", wanted.until, now)
         if wanted != Filter():
             st.button("Everything", icon=":material/close:", on_click=_clear, key=f"{_KEY}-clear")
 
 
-def _choice(name: str, label: str, value: str | None, known: Sequence[str], say: Any) -> None:
+def _choice(name: str, label: str, value: str | None, known: Sequence[str], say: Any, any_of: str) -> None:
     options = list(known) if value is None or value in known else [value, *known]
     key = _seed(name, value)
     st.selectbox(
@@ -37,7 +39,7 @@ def _choice(name: str, label: str, value: str | None, known: Sequence[str], say:
         options,
         index=None,
         format_func=say,
-        placeholder="anything",
+        placeholder=any_of,
         key=key,
         width=140,
         on_change=_changed,

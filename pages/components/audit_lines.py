@@ -1,6 +1,7 @@
 """Lines of the audit log: all that a filter matches, or those of one thing on its own page."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from html import escape
@@ -12,7 +13,7 @@ from core import trail
 from core.access import Actor
 from core.trail import Filter, Line
 from core.web import export
-from pages.components import audit_words, errors, formats, look, times
+from pages.components import audit_words, errors, formats, ids, look, times
 from pages.components.states import icon_html
 
 KINDS = {
@@ -22,6 +23,7 @@ KINDS = {
     "customer": ("storefront", "a customer"),
 }
 LONGEST_VALUE = 300
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STARTS = "so-audit-starts"
 
 
@@ -94,9 +96,15 @@ def _line_html(line: Line, now: datetime, zone: tzinfo, with_object: bool) -> st
 
 
 def _object_html(line: Line) -> str:
-    name = escape(formats.excerpt(line.object_id or "", 60))
+    whole = line.object_id or ""
+    title = f' title="{escape(whole)}"'
+    name = escape(ids.short(whole) if _ID.fullmatch(whole) else formats.excerpt(whole, 60))
     place = audit_words.place(line)
-    return f'<a href="{escape(place)}" target="_self">{name}</a>' if place else name
+    return (
+        f'<a href="{escape(place)}" target="_self"{title}>{name}</a>'
+        if place
+        else f"<span{title}>{name}</span>"
+    )
 
 
 def _where_html(line: Line) -> str:
@@ -128,6 +136,10 @@ def _value(value: Any, zone: tzinfo) -> str:
         text = ", ".join(value) or "none"
     elif isinstance(value, str):
         text = value or "nothing"
+    elif value is None or isinstance(value, bool):
+        text = {None: "nothing", True: "yes", False: "no"}[value]
+    elif isinstance(value, int):
+        text = formats.count(value)
     else:
         text = json.dumps(value, ensure_ascii=False)
     return escape(formats.excerpt(text, LONGEST_VALUE))

@@ -21,8 +21,8 @@ def show(_: Actor) -> None:
     with st.container(border=True, gap="small"):
         look.section("Settings")
         st.html(
-            '<div class="so-quiet">What is malformed stops the start, so every form here is good. Values are'
-            " never shown; change one in the environment or in <code>.env</code>, and start again.</div>"
+            '<div class="so-quiet">A malformed setting stops the start, so each of these can be read. Values'
+            " are never shown; change one in the environment or in <code>.env</code>, and start again.</div>"
         )
         lines = "".join(line_html(one) for one in listing.settings(settings.current()))
         st.html(f'<ul class="so-machines so-settings">{lines}</ul>')

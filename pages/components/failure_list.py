@@ -13,6 +13,7 @@ from pages.components.health_filters import model_name
 from pages.components.states import icon_html, pill_html
 
 SHOW = "show"
+REFRESH_S = 15
 CHOICES: dict[str, tuple[GroupState, ...]] = {
     "To see to": (GroupState.OPEN, GroupState.ACKNOWLEDGED),
     "Open": (GroupState.OPEN,),
@@ -30,7 +31,8 @@ def show(actor: Actor) -> None:
         st.rerun()
     with errors.guarded("failure groups"):
         now, zone = times.now(), times.viewer_zone()
-        st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)}</div>')
+        refresh = f"refreshed every {REFRESH_S} s" if st.session_state["failures-live"] else "paused"
+        st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)}, {refresh}</div>')
         with st.container(horizontal=True, vertical_alignment="center"):
             chosen = st.segmented_control(
                 "Which", list(CHOICES), default="To see to", required=True, key=SHOW, bind="query-params",

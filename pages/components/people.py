@@ -62,6 +62,8 @@ def show(actor: Actor, now: datetime, zone: tzinfo) -> None:
     if not found:
         _nobody(everybody)
         return
+    many = formats.counted(len(found), "person", "people")
+    st.html(f'<div class="so-quiet so-small">{many}</div>')
     with st.container(border=True, gap="small", key="so-people"):
         for person in found[:AT_ONCE]:
             _line(person, now, zone)

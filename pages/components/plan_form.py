@@ -57,7 +57,7 @@ def show(actor: Actor) -> None:
                 )
                 _field_error("ids")
         st.button(
-            "Try it dry",
+            "See what would happen",
             type="primary",
             icon=":material/science:",
             key=f"{_KEY}-dry",

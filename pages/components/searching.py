@@ -15,7 +15,7 @@ from core.diagnosis import places, search
 from core.diagnosis.search import By, Found
 from core.errors import InvalidInput
 from core.plans.models import Source
-from pages.components import formats, generation_facts, look, resync_all, times
+from pages.components import formats, generation_facts, ids, look, resync_all, times
 from pages.components.states import look_of, pill_html
 
 KEY = "q"
@@ -63,7 +63,7 @@ def choose(actor: Actor, found: Found) -> None:
             )
         )
         return
-    with st.container(border=True, gap="small"):
+    with st.container(border=True, gap="small", key="so-found-list"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             look.section(_headline(found))
             _resync(actor, found)
@@ -106,7 +106,11 @@ def _headline(found: Found) -> str:
 def _line(generation: Generation, now: datetime, zone: tzinfo) -> None:
     words, door = st.columns([10, 1.3], gap="small", vertical_alignment="center")
     what = formats.excerpt(generation.prompt or "No prompt", 90)
-    task = f" · task <code>{escape(generation.task_id[:40])}</code>" if generation.task_id else ""
+    task = (
+        f' · task <code title="{escape(generation.task_id)}">{escape(ids.short(generation.task_id))}</code>'
+        if generation.task_id
+        else ""
+    )
     words.html(
         f'<div class="so-found">{pill_html(look_of(generation))}<div class="so-what">{escape(what)}</div>'
         f'<div class="so-quiet so-small">{escape(generation_facts.label(generation))} ·'

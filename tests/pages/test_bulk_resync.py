@@ -79,7 +79,7 @@ def test_on_a_first_day_it_says_how_to_begin(open_page: OpenPage, alive: None) -
     app = open_page(PAGE)
     assert not failures_of(app)
     assert "No plan yet" in html_of(app)
-    assert "Try it dry" in buttons(app)
+    assert "See what would happen" in buttons(app)
 
 
 def test_a_list_is_tried_dry_and_its_plan_stands_in_the_address(
