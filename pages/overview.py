@@ -64,7 +64,7 @@ def now_and_panels() -> None:
                 budget_panel.show(actor, now)
             with st.container(border=True, height="stretch", gap="xsmall"):
                 panels.machinery(now, zone)
-        with st.container(border=True, gap="xsmall"):
+        with st.container(border=True, gap="xsmall", key="so-what-runs"):
             panels.running(settings.current())
 
 

@@ -175,7 +175,8 @@ def _newest(actor: Actor, beginning: UUID) -> None:
 
 def _job_html(job: EarlierJob, now: datetime, zone: tzinfo) -> str:
     names = ", ".join(character.id for character in job.characters)
-    skipped = f" · {formats.count(len(job.skipped))} skipped" if job.skipped else ""
+    left_out = formats.counted(len(job.skipped), "character", "characters")
+    skipped = f" · {left_out} skipped" if job.skipped else ""
     many = formats.counted(job.images, "image", "images")
     return (
         f"<div><b>{escape(formats.excerpt(names, 90))}</b>"

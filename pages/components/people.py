@@ -97,7 +97,7 @@ def _line(person: Person, now: datetime, zone: tzinfo) -> None:
         f'<div>{name} <span class="so-quiet">{escape(person.email)}</span>'
         f'<div class="so-small">{state} <span class="so-quiet">· {here}</span></div></div>'
     )
-    button.button("Open", key=f"so-open-{look.safe_key(person.email)}", on_click=choose, args=(person.email,))
+    button.button("Open", key=f"so-see-{look.safe_key(person.email)}", on_click=choose, args=(person.email,))
 
 
 def _add() -> None:

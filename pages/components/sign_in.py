@@ -10,6 +10,7 @@ from core.errors import NotSignedIn, StudioOpsError
 from core.staff import policy, service
 from pages.components import activity, errors, look, times
 from pages.components.actor import TRIED, claims, current_actor
+from pages.components.states import icon_html
 
 LOOK_EVERY_S = 10
 ALL_ROLES = "every role"
@@ -40,13 +41,14 @@ def closed(refusal: str) -> None:
     if not settings.current().signs_in:
         st.html(look.notice_html("waiting", "lock", "Sign-in is not set up, so the pages stay closed."))
         return
-    if refusal:
-        st.html(look.notice_html("attention", "lock", "You are not signed in", escape(refusal)))
-    else:
-        st.html(look.welcome_html("lock", "Studio Ops", "Sign in with your work account to go on."))
-    with st.container(horizontal_alignment="center"):
+    with st.container(border=True, gap="small", key="so-door"):
+        st.html(f'<div class="so-door">{icon_html("lock")}<h1>Studio Ops</h1></div>')
+        if refusal:
+            st.html(look.notice_html("attention", "no_accounts", "You are not signed in", escape(refusal)))
+        else:
+            st.html('<div class="so-quiet so-centred">Sign in with your work account to go on.</div>')
         label = "Sign in again" if refusal else "Sign in"
-        if st.button(label, type="primary", icon=":material/login:", key="so-sign-in"):
+        if st.button(label, type="primary", icon=":material/login:", key="so-sign-in", width="stretch"):
             st.login()
 
 

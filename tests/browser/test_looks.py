@@ -47,8 +47,16 @@ LOW_CONTRAST = """
 """
 
 
+# Streamlit scrolls within its main part, and not the document.
+FITS = """
+() => [document.documentElement, ...document.querySelectorAll('[data-testid=stMain]')]
+  .every(part => part.scrollWidth <= part.clientWidth)
+"""
+SEEN = "button => button.checkVisibility({opacityProperty: true, visibilityProperty: true})"
+
+
 def no_sideways_scroll(tab: Tab) -> bool:
-    return bool(tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+    return bool(tab.evaluate(FITS))
 
 
 def test_a_phone_shows_both_pages_without_scrolling_sideways(open_tab: OpenTab) -> None:
@@ -153,3 +161,20 @@ def test_an_id_is_short_to_the_eye_and_whole_to_the_clipboard(open_tab: OpenTab)
     copied = tab.evaluate("navigator.clipboard.readText()")
     [(generation_id,)] = tab.product.rows("SELECT id FROM generations")
     assert copied == str(generation_id)
+
+
+def test_everybody_on_the_list_is_opened_by_a_button_that_is_seen(open_tab: OpenTab) -> None:
+    tab, phone = open_tab(), open_tab(width=390, height=844)
+    tab.product.rows(
+        "INSERT INTO staff (email, name, roles, added_by) VALUES"
+        " ('bo@studio.example', 'Bo', '{support}', 'x'), ('cy@studio.example', 'Cy', '{viewer}', 'x')"
+        " RETURNING email"
+    )
+    for one in (tab, phone):
+        one.open("/people")
+        assert no_sideways_scroll(one)
+        buttons = one.page.locator(".st-key-so-people button")
+        assert [buttons.nth(n).evaluate(SEEN) for n in range(buttons.count())] == [True, True]
+        buttons.last.click()
+        one.page.get_by_role("heading", name="Cy").wait_for()
+    tab.product.rows("DELETE FROM staff RETURNING email")
