@@ -90,8 +90,14 @@ def _cards(
     told = views.told(actor, found)
     for alert in found:
         with st.container(border=True, gap="small", key=f"so-alert-{alert.id}"):
-            st.html(_card_html(alert, told, now, zone))
-            with st.container(horizontal=True, vertical_alignment="center", key=f"so-alert-do-{alert.id}"):
+            words_of, doing = st.columns([7, 3], gap="small", vertical_alignment="center")
+            words_of.html(_card_html(alert, told, now, zone))
+            with doing.container(
+                horizontal=True,
+                horizontal_alignment="right",
+                vertical_alignment="center",
+                key=f"so-alert-do-{alert.id}",
+            ):
                 evidence = words.evidence_of(alert, may_debug=actor.may(Action.DEBUG_GENERATION))
                 if evidence is not None and evidence[0] != words.ALERTS:
                     page, query = evidence
@@ -115,6 +121,8 @@ def _card_html(alert: Alert, told: Mapping[UUID, Sequence[Outcome]], now: dateti
     if alert.resolved_at is not None:
         lasted = formats.duration((alert.resolved_at - alert.opened_at).total_seconds())
         lines.append(f"<div>Ended {times.ago_html(alert.resolved_at, now, zone)}, after {lasted}</div>")
+    elif alert.acknowledged_at is None:
+        lines.append("<div>Nobody has it yet.</div>")
     lines.append(_told_html(alert, told.get(alert.id, ()), now, zone))
     return (
         f'<div class="so-task so-{tone}">{icon_html(alerts.ICONS[alert.kind])}'

@@ -75,7 +75,9 @@ def seen_button(actor: Actor, alert: Alert) -> None:
         return
     with st.popover("Seen", icon=":material/done:", help="Take it off this list, with a note for the others"):
         note = f"alert-note-{alert.id}"
-        st.text_input("Note", key=note, max_chars=service.MAX_NOTE)
+        st.text_input(
+            "Note", key=note, max_chars=service.MAX_NOTE, placeholder="What you do about it, for the others"
+        )
         # A callback gets what was on the screen; the script that runs after the click reads anew.
         st.button(
             "I have seen it",

@@ -1,9 +1,9 @@
 """Lines of the audit log: all that a filter matches, or those of one thing on its own page."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
+from decimal import Decimal, InvalidOperation
 from html import escape
 from typing import Any
 
@@ -13,7 +13,7 @@ from core import trail
 from core.access import Actor
 from core.trail import Filter, Line
 from core.web import export
-from pages.components import audit_words, errors, formats, ids, look, times
+from pages.components import audit_words, errors, formats, ids, job_words, look, times
 from pages.components.states import icon_html
 
 KINDS = {
@@ -23,6 +23,9 @@ KINDS = {
     "customer": ("storefront", "a customer"),
 }
 LONGEST_VALUE = 300
+# Amounts of money by the end of their names, and facts whose values are words of ours.
+_USD = "_usd"
+_OWN_WORDS = frozenset({"kind", "state", "way", "outcome"})
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STARTS = "so-audit-starts"
 
@@ -84,7 +87,9 @@ def _list_html(lines: Sequence[Line], now: datetime, zone: tzinfo, *, with_objec
 
 def _line_html(line: Line, now: datetime, zone: tzinfo, with_object: bool) -> str:
     icon, kind = KINDS.get(line.actor_kind or "", ("help", "somebody"))
-    who = f'<b title="{escape(line.actor_id or "")}">{escape(line.actor_name or "Somebody")}</b>'
+    name = line.actor_name or "Somebody"
+    called = job_words.task(name) if line.actor_kind == "job" else name
+    who = f'<b title="{escape(line.actor_id or "")}">{escape(called)}</b>'
     what = escape(audit_words.action(line.action))
     which = f" · {_object_html(line)}" if with_object else ""
     reason = f'<div class="so-quote">“{escape(line.reason)}”</div>' if line.reason else ""
@@ -121,28 +126,48 @@ def _change_html(line: Line, zone: tzinfo) -> str:
     after = line.after if isinstance(line.after, Mapping) else {}
     changes = []
     for name in dict.fromkeys([*before, *after]):
-        was, is_now = before.get(name), after.get(name)
-        arrow = f"{_value(was, zone)} → " if name in before and name in after else ""
-        shown = _value(is_now, zone) if name in after else f"was {_value(was, zone)}"
-        changes.append(f'<span class="so-quiet">{escape(str(name).replace("_", " "))}</span> {arrow}{shown}')
+        was, is_now = (_fact(name, of.get(name), zone) for of in (before, after))
+        arrow = f"{was} → " if name in before and name in after else ""
+        shown = is_now if name in after else f"was {was}"
+        called = str(name).removesuffix(_USD).replace("_", " ")
+        changes.append(f'<span class="so-quiet">{escape(called)}</span> {arrow}{shown}')
     return f'<div class="so-small so-change">{" · ".join(changes)}</div>' if changes else ""
 
 
-def _value(value: Any, zone: tzinfo) -> str:
+def _fact(name: str, value: Any, zone: tzinfo) -> str:
     """A value as a person reads it, cut where it is long; the file has it whole."""
+    text = _read(value, zone)
+    if name.endswith(_USD):
+        text = _money(value) or text
+    elif name in _OWN_WORDS:
+        text = text.replace("_", " ")
+    return escape(formats.excerpt(text, LONGEST_VALUE))
+
+
+def _money(value: Any) -> str | None:
+    try:
+        return formats.money(Decimal(str(value)))
+    except InvalidOperation:
+        return None
+
+
+def _read(value: Any, zone: tzinfo) -> str:
     if moment := _moment(value):
         text = times.exact(moment, zone)
-    elif isinstance(value, list) and all(isinstance(one, str) for one in value):
-        text = ", ".join(value) or "none"
+    elif isinstance(value, list):
+        text = ", ".join(_read(one, zone) for one in value) or "none"
+    elif isinstance(value, Mapping):
+        text = ", ".join(f"{name.replace('_', ' ')} {_read(one, zone)}" for name, one in value.items())
+        text = text or "none"
     elif isinstance(value, str):
-        text = value or "nothing"
+        text = ids.short(value) if _ID.fullmatch(value) else value or "nothing"
     elif value is None or isinstance(value, bool):
         text = {None: "nothing", True: "yes", False: "no"}[value]
     elif isinstance(value, int):
         text = formats.count(value)
     else:
-        text = json.dumps(value, ensure_ascii=False)
-    return escape(formats.excerpt(text, LONGEST_VALUE))
+        text = str(value)
+    return text
 
 
 def _moment(value: Any) -> datetime | None:
