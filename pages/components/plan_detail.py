@@ -81,7 +81,7 @@ def _head(actor: Actor, seen: Seen, now: datetime, zone: tzinfo) -> None:
 
 def _groups(plan: Plan) -> None:
     """The dry run, sorted."""
-    with st.grid(3, min_column_width=190, gap="small"):
+    with st.grid(3, min_column_width=150, gap="small"):
         for group, words in GROUPS.items():
             n = plan.counts.get(group, 0)
             tone = words.tone if n else "waiting"

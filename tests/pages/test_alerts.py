@@ -66,6 +66,7 @@ def test_an_open_alert_says_what_since_when_and_leads_to_its_evidence(
     assert said.index("trainings have cost $150.00") < said.index("half of the budget")
     assert "Warning" in said
     assert "Notice" in said
+    assert said.count("Nobody has it yet.") == 2
     assert "Told on this page alone." in said
     assert [link.proto.page for link in app.page_link] == ["budget", "budget"]
 
@@ -91,6 +92,7 @@ def test_it_is_seen_with_a_note_and_stands_with_those_that_are(open_page: OpenPa
     assert not failures_of(app)
     assert "trainings have cost $150.00" not in html_of(app)
     seen = html_of(open_page(PAGE, show="Seen to"))
+    assert "Nobody has it yet." not in seen
     assert "Local operator has seen it" in seen
     assert "&lt;b&gt;I call fal&lt;/b&gt;" in seen
 

@@ -71,6 +71,31 @@ def test_each_line_says_who_what_on_what_why_and_from_where(open_page: OpenPage)
         assert words in said, words
 
 
+def test_facts_are_read_as_people_say_them(open_page: OpenPage) -> None:
+    facts = {
+        "kind": "lost_results",
+        "reserved_usd": "0.050000",
+        "images": [1, 2],
+        "count": 3000,
+        "published": False,
+        "lora": "5ce9e000-0000-8400-b000-00000000a042",
+        "input": {"prompt": "a fox", "aspect_ratio": "4:3"},
+    }
+    act(access.job("sweep"), "training.images_added", "training", "t1", after=facts)
+    said = html_of(open_page(PAGE))
+    for name, words in {
+        "kind": "lost results",
+        "reserved": "$0.05",
+        "images": "1, 2",
+        "count": "3,000",
+        "published": "no",
+        "lora": "…0000a042",
+        "input": "prompt a fox, aspect ratio 4:3",
+    }.items():
+        assert f'<span class="so-quiet">{name}</span> {words}' in said, name
+    assert ">Pick up what fell down</b>" in said
+
+
 @pytest.mark.parametrize(
     ("query", "shown"),
     [

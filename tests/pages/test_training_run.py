@@ -162,6 +162,21 @@ def test_the_card_gets_its_test_images_by_a_button(
         assert "Its test images are being added to the card." in html_of(app)
 
 
+def test_a_completed_run_says_what_it_cost_in_all_and_opens_its_lora(
+    open_page: OpenPage, trainings: None, connection: Connection
+) -> None:
+    run = training_seeds.launched()
+    training_seeds.stands(connection, run, RunState.COMPLETED, Stage.COMPLETION)
+    connection.execute("UPDATE lora_training_jobs SET reservation_key = NULL")
+    app = open_page(PAGE, run=str(run.id))
+    said = html_of(app)
+    assert "in all, quoted $2.11" in said
+    assert "so far" not in said
+    app.button(key="so-to-lora").click().run()
+    assert not failures_of(app)
+    assert "The run behind it" in html_of(app)
+
+
 def test_a_stop_that_nobody_confirms_is_not_retried_and_wants_a_persons_word(
     open_page: OpenPage, trainings: None, connection: Connection
 ) -> None:
