@@ -10,8 +10,6 @@ look.title("People", "Who may do what?")
 if actor.may(Action.MANAGE_STAFF):
     with errors.guarded("people"):
         now, zone = times.now(), times.viewer_zone()
-        if chosen := people.chosen():
-            person.show(actor, chosen, now, zone)
-        people.show(actor, now, zone)
+        people.show(actor, now, zone, lambda email: person.show(actor, email, now, zone))
 look.section("What each role may do")
 permissions.show(actor)

@@ -103,7 +103,7 @@ class KieClient:
         raise self._error(answer, envelope)
 
     def check_key(self) -> str:
-        return f"{self.credit():f} credits left"
+        return f"{self.credit().normalize():,f} credits left"
 
     def credit(self) -> Decimal:
         """The account's remaining credits. Idempotent, free."""

@@ -157,8 +157,12 @@ def _read(value: Any, zone: tzinfo) -> str:
     elif isinstance(value, list):
         text = ", ".join(_read(one, zone) for one in value) or "none"
     elif isinstance(value, Mapping):
-        text = ", ".join(f"{name.replace('_', ' ')} {_read(one, zone)}" for name, one in value.items())
-        text = text or "none"
+        # What a model was given stands as it was: a seed is no number to be read.
+        facts = (
+            f"{name.replace('_', ' ')} {one if type(one) is int else _read(one, zone)}"
+            for name, one in value.items()
+        )
+        text = ", ".join(facts) or "none"
     elif isinstance(value, str):
         text = ids.short(value) if _ID.fullmatch(value) else value or "nothing"
     elif value is None or isinstance(value, bool):

@@ -156,7 +156,7 @@ def _kie(seen: Snapshot, zone: tzinfo) -> str:
     if record.fail_message or record.fail_code:
         facts.append(("Its words", escape(f"{record.fail_code or ''} {record.fail_message or ''}".strip())))
     if record.credits_consumed is not None:
-        facts.append(("Credits", f"{record.credits_consumed:f}"))
+        facts.append(("Credits", f"{record.credits_consumed.normalize():,f}"))
     return look.facts_html(facts) + _as_of(seen.kie.at, seen, zone) + _json("Its whole record", record.raw)
 
 

@@ -50,8 +50,11 @@ def refusal(key: str, field: str | None) -> None:
         st.html(look.field_error_html(failure.sentence))
 
 
-def show(actor: Actor, now: datetime, zone: tzinfo) -> None:
-    """Everybody on the list; whoever is found by a part of the name, the address or a role."""
+def show(actor: Actor, now: datetime, zone: tzinfo, detail: Callable[[str], None]) -> None:
+    """Everybody on the list; whoever is found by a part of the name, the address or a role.
+
+    The one that is open shows its `detail` right below its line, where it was clicked.
+    """
     everybody = views.people(actor, now)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted = st.text_input(
@@ -59,6 +62,9 @@ def show(actor: Actor, now: datetime, zone: tzinfo) -> None:
         )
         _add()
     found = [person for person in everybody if _matches(person, (wanted or "").strip().lower())]
+    opened = chosen()
+    if opened is not None and opened not in {person.email for person in found[:AT_ONCE]}:
+        detail(opened)
     if not found:
         _nobody(everybody)
         return
@@ -67,6 +73,8 @@ def show(actor: Actor, now: datetime, zone: tzinfo) -> None:
     with st.container(border=True, gap="small", key="so-people"):
         for person in found[:AT_ONCE]:
             _line(person, now, zone)
+            if person.email == opened:
+                detail(opened)
     if len(found) > AT_ONCE:
         st.html(f'<div class="so-quiet">and {len(found) - AT_ONCE} more: find them by name.</div>')
 
@@ -97,7 +105,13 @@ def _line(person: Person, now: datetime, zone: tzinfo) -> None:
         f'<div>{name} <span class="so-quiet">{escape(person.email)}</span>'
         f'<div class="so-small">{state} <span class="so-quiet">· {here}</span></div></div>'
     )
-    button.button("Open", key=f"so-see-{look.safe_key(person.email)}", on_click=choose, args=(person.email,))
+    button.button(
+        "Open",
+        key=f"so-see-{look.safe_key(person.email)}",
+        width="stretch",
+        on_click=choose,
+        args=(person.email,),
+    )
 
 
 def _add() -> None:
