@@ -121,9 +121,8 @@ def _card_html(alert: Alert, told: Mapping[UUID, Sequence[Outcome]], now: dateti
     if alert.resolved_at is not None:
         lasted = formats.duration((alert.resolved_at - alert.opened_at).total_seconds())
         lines.append(f"<div>Ended {times.ago_html(alert.resolved_at, now, zone)}, after {lasted}</div>")
-    elif alert.acknowledged_at is None:
-        lines.append("<div>Nobody has it yet.</div>")
-    lines.append(_told_html(alert, told.get(alert.id, ()), now, zone))
+    waits = "Nobody has it yet. " if alert.acknowledged_at is None and alert.resolved_at is None else ""
+    lines.append(f"<div>{waits}{_told_html(alert, told.get(alert.id, ()), now, zone)}</div>")
     return (
         f'<div class="so-task so-{tone}">{icon_html(alerts.ICONS[alert.kind])}'
         f'<div class="so-row"><b>{escape(words.headline(alert))}</b>'
@@ -136,12 +135,8 @@ def _told_html(alert: Alert, outcomes: Sequence[Outcome], now: datetime, zone: t
     """Who was told of it, and by which channel not."""
     if not outcomes:
         waits = alert.notified_at is None and alert.resolved_at is None
-        return (
-            "<div>Messages about it are being written.</div>"
-            if waits
-            else "<div>Told on this page alone.</div>"
-        )
-    return f"<div>{'; '.join(_outcome_html(one, now, zone) for one in outcomes)}</div>"
+        return "Messages about it are being written." if waits else "Told on this page alone."
+    return "; ".join(_outcome_html(one, now, zone) for one in outcomes)
 
 
 def _outcome_html(one: Outcome, now: datetime, zone: tzinfo) -> str:

@@ -20,7 +20,7 @@ WEIGHTS = {_ANY: "Any weights", at.WRONG: "Wrong weights"}
 def show(actor: Actor) -> None:
     """The fields; each change is a change of the address."""
     fault = address.fault(at.WEIGHTS, WEIGHTS.values())
-    with st.container(horizontal=True, vertical_alignment="bottom", key="so-lora-search"):
+    with st.container(horizontal=True, vertical_alignment="center", key="so-lora-search"):
         st.text_input(
             "Search",
             key=at.SEARCH,
