@@ -168,7 +168,7 @@ def _process_html(one: Process, now: datetime, zone: tzinfo) -> str:
     done = f" · {pace:,.0f} done a minute" if one.role == "worker" and one.alive else ""
     return (
         f"<li>{pill_html(look_of)}<div><b>{escape(one.role.capitalize())}</b> {escape(one.host)}:{one.pid}"
-        f'<div class="so-quiet so-small">version {escape(one.version)}{other} · up since'
+        f'<div class="so-quiet so-small">version {escape(one.version)}{other} · started'
         f" {times.ago_html(one.started_at, now, zone)} · heard of {times.ago_html(one.beat_at, now, zone)}"
         f"{done}</div></div></li>"
     )

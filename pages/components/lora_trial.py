@@ -115,7 +115,7 @@ def _live(first: UUID, second: UUID, *, was_moving: bool) -> None:
 
 def _draw(actor: Actor, both: list[Generation], now: datetime) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        look.section(f"With and without {_called(actor, both[0])}")
+        look.section("With and without the LoRA")
         st.button("Close", icon=":material/close:", type="tertiary", on_click=_close, key="so-trial-close")
     with st.container(key="so-trial-both"):
         columns = st.columns(2, gap="small")
@@ -128,7 +128,8 @@ def _draw(actor: Actor, both: list[Generation], now: datetime) -> None:
         with st.container(key="so-prompt"):
             st.code(with_it.prompt, language=None, wrap_lines=True)
     st.html(
-        f'<div class="so-quiet so-small">{escape(generation_facts.label(with_it))}, seed {seed} for both.'
+        f'<div class="so-quiet so-small">{_called_html(actor, with_it)}'
+        f"{escape(generation_facts.label(with_it))}, seed {seed} for both."
         f" {escape(UNMEASURED)}</div>"
     )
 
@@ -147,11 +148,16 @@ def _one(generation: Generation) -> None:
     st.html(f'<a class="so-link so-small" href="{href}" target="_self">Open it alone</a>')
 
 
-def _called(actor: Actor, generation: Generation) -> str:
+def _called_html(actor: Actor, generation: Generation) -> str:
+    """Which LoRA it is, as a link; nothing for one that this person may not see."""
     try:
-        return library.get(actor, generation.lora_id).named if generation.lora_id else "the LoRA"
+        lora = library.get(actor, generation.lora_id) if generation.lora_id else None
     except NotFound:
-        return "the LoRA"
+        lora = None
+    if lora is None:
+        return ""
+    href = f"lora_library?lora={lora.id}"
+    return f'<a class="so-link" href="{href}" target="_self">{escape(lora.named)}</a> · '
 
 
 def links(actor: Actor, lora: Lora) -> None:
