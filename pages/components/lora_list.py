@@ -65,7 +65,7 @@ def show(actor: Actor) -> None:
             if picked:
                 _bulk(actor, tuple(one.id for one in picked))
             return
-        with st.grid(4, min_column_width=200, gap="small"):
+        with st.grid(4, min_column_width=150, gap="small"):
             for card in page.cards:
                 _card(card)
         keyset_table.foot(key, fresh, (), lambda at: times.clock_time(at, zone), TURNS)
@@ -116,7 +116,7 @@ def _card(card: Card) -> None:
         else f'<div class="so-thumb">{icon_html("image")}</div>'
     )
     trigger = f"<code>{escape(card.trigger_word)}</code>" if card.trigger_word else ""
-    with st.container(key=f"so-card-lora-{card.id}", gap=None):
+    with st.container(key=f"so-card-lora-{card.id}", gap=None, height="stretch"):
         st.html(
             f'{drawn}<div class="so-card-text"><div class="so-lora-name">{named_html(card)}</div>'
             f'<div class="so-row">{pills_html(card)}</div>'
