@@ -65,7 +65,7 @@ def _pictures(detail: Detail) -> None:
     st.html(f"<div>{named_html(detail.row)}</div>")
     if not detail.pictures:
         st.html(look.empty_html("imagesmode", "No test image", "This run has made none."))
-    with st.grid(3, min_column_width=110, gap="small"):
+    with st.grid(3, min_column_width=90, gap="small"):
         for picture in detail.pictures:
             state = verdict_of(picture)
             st.html(
