@@ -297,7 +297,7 @@ def test_trying_it_makes_the_same_picture_with_and_without(
     app = open_page(PAGE, **{"lora": str(ada), "try": "1"})
     assert app.selectbox(key="so-form-model").value == FLUX_LORA
     key = f"so-form-{FLUX_LORA}-prompt"
-    assert app.text_area(key=key).value.startswith("portrait photo of ada_v1, looking")
+    assert str(app.text_area(key=key).value).startswith("portrait photo of ada_v1, looking")
     app.text_area(key=key).set_value("ada_v1 in a forest").run()
     assert "Try it: with and without, \\$0.07" in labels(app)
     app.button(key="so-lora-try").click().run()
