@@ -14,8 +14,18 @@ from core.deliveries.service import NewGeneration
 from core.errors import NotFound
 from core.loras import views as library
 from core.loras.models import Lora
-from core.providers import fal_models
-from pages.components import creating, errors, formats, generation_facts, look, lora_prompt, media, times
+from core.providers import catalogue, fal_models
+from pages.components import (
+    creating,
+    errors,
+    formats,
+    generation_facts,
+    look,
+    lora_price,
+    lora_prompt,
+    media,
+    times,
+)
 from pages.components.actor import current_actor, the_actor
 from pages.components.chosen import BESIDE, PARAMETER, close
 from pages.components.states import look_of, pill_html
@@ -36,7 +46,10 @@ def offer(actor: Actor, lora: Lora, key: str) -> None:
         return
     prompt = str(st.session_state.get(key) or "").strip()
     prompt = prompt or lora_prompt.SAMPLES["Portrait"].format(word=lora_prompt.word_of(lora))
-    price = 2 * views.quote(actor, fal_models.FLUX_LORA, _input(prompt, 0), lora).total_usd
+    quote, _ = lora_price.planned(actor, catalogue.require(fal_models.FLUX_LORA), _input(prompt, 0), lora)
+    if quote is None:
+        return  # the form says why, at its own button
+    price = 2 * quote.total_usd
     st.button(
         formats.in_label(f"Try it: with and without, {formats.money(price)}"),
         key="so-lora-try",

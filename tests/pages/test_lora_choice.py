@@ -239,6 +239,7 @@ def test_a_lora_that_is_not_there_or_hidden_is_said(open_page: OpenPage, connect
     assert "There is no LoRA" in html_of(app)
     hidden = lora(connection, "Eve", hidden_at="2026-01-01")
     app = open_page(PAGE, lora=str(hidden))
+    assert not failures_of(app)
     assert "This does not go together" in html_of(app)
     assert app.button(key="so-form-submit").disabled
 
