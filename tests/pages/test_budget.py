@@ -116,7 +116,7 @@ def test_the_cost_of_failures_opens_its_lines(
     money.spend("2")
     app = press(open_page(PAGE), "so-open-failures")
     assert not failures_of(app)
-    assert app.query_params["runs"] == ["failures"]
+    assert app.query_params["runs"] == "failures"
     assert sorted(table_of(app)["amount"])[-1] == "−$3.50"
     assert "$3.50" in table_of(app)["amount"]
     assert "$9.00" not in table_of(app)["amount"]

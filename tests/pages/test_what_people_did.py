@@ -106,8 +106,9 @@ def test_on_a_training_run_with_what_was_done_to_its_lora(
     app = open_page("training_runs.py", run=str(run.id))
     assert not failures_of(app)
     label, said = part_of(app)
-    assert label == "What people did (3)"
-    assert said.index("hid a LoRA") < said.index("cancelled a training") < said.index("launched a training")
+    assert label == "What people did (4)"
+    order = ("hid a LoRA", "cancelled a training", "launched a training", "added images")
+    assert [said.index(words) for words in order] == sorted(said.index(words) for words in order)
     assert '<span class="so-quiet">state</span> running → ending' in said
     assert "“It shows a real person”" in said
     assert "judged a test image" not in said
