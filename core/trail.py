@@ -13,6 +13,7 @@ from core.access import Action, Actor
 Place = tuple[datetime, int]
 PAGE = 50
 AT_ONCE = 1_000
+REPORTED = "lora.report"
 OF_ONE_THING = 20
 MOST_WORDS = 500
 LONGEST = 200
@@ -122,10 +123,15 @@ def every_line(actor: Actor | None, wanted: Filter) -> Iterator[Line]:
 
 
 def of(actor: Actor | None, object_ids: Sequence[str]) -> tuple[Line, ...]:
-    """The newest lines of these things, for their own page; open to all who may look at it."""
-    access.check(actor, Action.VIEW)
+    """The newest lines of these things, for their own page; open to all who may look at it.
+
+    Who reported something, and why, is for those who decide about it.
+    """
+    actor = access.check(actor, Action.VIEW)
     with database.reading() as connection:
-        return tuple(_rows(connection, Filter(), list(object_ids), None, OF_ONE_THING))
+        found = _rows(connection, Filter(), list(object_ids), None, OF_ONE_THING)
+    decides = actor.may(Action.MODERATE_LORA)
+    return tuple(line for line in found if decides or line.action != REPORTED)
 
 
 def choices(actor: Actor | None) -> tuple[list[str], list[str]]:
