@@ -1,6 +1,7 @@
 """What the eye meets: phone width, contrast in both themes, and the keyboard."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenTab, Tab
 
@@ -172,8 +173,9 @@ def test_everybody_on_the_list_is_opened_by_a_button_that_is_seen(open_tab: Open
     )
     for one in (tab, phone):
         one.open("/people")
-        assert no_sideways_scroll(one)
         buttons = one.page.locator(".st-key-so-people button")
+        expect(buttons).to_have_count(2)
+        assert no_sideways_scroll(one)
         assert [buttons.nth(n).evaluate(SEEN) for n in range(buttons.count())] == [True, True]
         buttons.last.click()
         one.page.get_by_role("heading", name="Cy").wait_for()
