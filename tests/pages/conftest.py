@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from html import escape
 from typing import Any, Protocol
 
 import psycopg
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from core.settings import ROOT
@@ -20,6 +22,16 @@ class OpenPage(Protocol):
     """Opens a page by its file, with query parameters."""
 
     def __call__(self, file: str = "overview.py", **query: str) -> AppTest: ...
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _packages_are_read_once() -> Iterator[None]:
+    """AppTest asks every installed package for components, at half a second an app; none comes meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests)
+        )
+        yield
 
 
 @pytest.fixture
