@@ -137,8 +137,7 @@ def world(web: httpx.Client, sandbox: Sandbox, product: dict[str, str]) -> World
     sandbox.put(
         "settings", image_seconds=0.05, video_seconds=0.05, lora_image_seconds=0.05, file_bytes=60_000
     )
-    for table in _EMPTIED:
-        found.sql(f"DELETE FROM {table}")
+    found.sql("; ".join(f"DELETE FROM {table}" for table in _EMPTIED))
     ledger.empty(found.sql)
     found.sql(
         "INSERT INTO provider_limits (key, per_second) VALUES ('kie:create', 1000), ('kie:read', 1000),"
