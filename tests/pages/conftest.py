@@ -49,12 +49,9 @@ def open_page(local_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
     def opened(file: str = "overview.py", **query: str) -> AppTest:
         app = AppTest.from_file(NAVIGATION, default_timeout=20)
         app.context = {"timezone": "Europe/Berlin", "url": "http://127.0.0.1:8501"}
-        app.run()
         for name, value in query.items():
             app.query_params[name] = value
-        if file != "overview.py" or query:
-            app.switch_page(file).run()
-        return app
+        return app.switch_page(file).run() if file != "overview.py" else app.run()
 
     return opened
 
