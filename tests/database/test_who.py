@@ -14,6 +14,7 @@ from core.access import Actor, Role
 from core.alerts import service as alerts
 from core.budget import controls, prices
 from core.configuration import service as configuration
+from core.configuration.checks import CHECKS
 from core.failures import service as failures
 from core.failures.models import GroupState
 from core.loras import service as loras
@@ -73,7 +74,7 @@ def price(actor: Actor) -> None:
 
 
 def check(actor: Actor) -> None:
-    configuration._run(configuration.CHECKS[1], actor, None)
+    configuration._run(CHECKS[1], actor, None)
 
 
 def take(actor: Actor) -> None:
