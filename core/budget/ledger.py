@@ -179,7 +179,8 @@ def _by(wanted: Filter) -> str:
     if wanted.run is not None:
         return "run"
     if wanted.runs is not None:
-        return "runs"
+        alone = wanted == Filter(wanted.month, wanted.scope, runs=wanted.runs)
+        return "runs" if alone else "runs_narrowed"
     if wanted.user is not None:
         return "user"
     if wanted.model is not None:

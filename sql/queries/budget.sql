@@ -251,7 +251,13 @@ WHERE scope = ANY(CAST(:scopes AS text[])) AND dimension = :dimension AND grain 
 
 -- name: ledger
 -- Lines newest first before a place: by the index of whatever narrows them most, `by` says which.
-WITH wanted AS (
+WITH failures AS (
+    SELECT CAST(k.key AS uuid) AS id FROM cost_rollup k
+    WHERE CAST(:by AS text) IN ('runs', 'runs_narrowed') AND 'trainings' = ANY(CAST(:scopes AS text[]))
+      AND k.scope = 'trainings' AND k.dimension = 'run' AND k.grain = 'month' AND k.start = :month
+      -- Asked row by row: a join would read all runs for those of a month.
+      AND (SELECT r.state FROM lora_training_jobs r WHERE r.id = CAST(k.key AS uuid)) IN ('failed', 'cancelled')
+), wanted AS (
     SELECT l.* FROM unnest(CAST(:scopes AS text[])) s(scope) CROSS JOIN LATERAL (
         SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'scope' AND c.scope = s.scope
           AND c.month = :month AND (c.occurred_at, c.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
@@ -302,11 +308,15 @@ WITH wanted AS (
        AND (CAST(:stage AS text) IS NULL OR c.stage = :stage)
      ORDER BY c.occurred_at DESC, c.id DESC LIMIT :limit)
     UNION ALL
-    (SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'runs' AND c.run_id = ANY(ARRAY(
-         SELECT CAST(k.key AS uuid) FROM cost_rollup k
-         WHERE k.scope = 'trainings' AND k.dimension = 'run' AND k.grain = 'month' AND k.start = :month
-           -- Asked row by row: a join would read all runs for those of a month.
-           AND (SELECT r.state FROM lora_training_jobs r WHERE r.id = CAST(k.key AS uuid)) IN ('failed', 'cancelled')))
+    -- Their places come from the index alone, and only the lines of one page are read.
+    (SELECT c.* FROM (
+         SELECT p.id FROM job_costs p WHERE CAST(:by AS text) = 'runs' AND p.run_id = ANY(ARRAY(SELECT id FROM failures))
+           AND p.scope = 'trainings'
+           AND p.month = :month AND (p.occurred_at, p.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
+         ORDER BY p.occurred_at DESC, p.id DESC LIMIT :limit) page
+     JOIN job_costs c USING (id))
+    UNION ALL
+    (SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'runs_narrowed' AND c.run_id = ANY(ARRAY(SELECT id FROM failures))
        AND c.scope = ANY(CAST(:scopes AS text[]))
        AND c.month = :month AND (c.occurred_at, c.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
        AND (CAST(:provider AS text) IS NULL OR c.provider = :provider)
