@@ -108,7 +108,7 @@ def test_signing_out_ends_every_tab_and_every_machine(studio: Company, open_brow
     says(page, "Sign in with your work account to go on.")
     for tab in (other_tab, other_machine):
         says(tab, "You have signed out. Sign in again to go on.")
-        tab.get_by_role("heading", level=1).wait_for(state="detached")
+        tab.locator(".so-title").wait_for(state="detached")
         tab.get_by_role("button", name="Sign in again").wait_for()
     thief = open_browser()
     thief.add_cookies([{**cookie} for cookie in copied])  # type: ignore[typeddict-item]
@@ -176,7 +176,7 @@ def test_others_stay_outside_and_read_why(
     page = open_browser().new_page()
     sign_in(page, studio, subject)
     says(page, sentence)
-    assert page.get_by_role("heading", level=1).count() == 0
+    assert page.locator(".so-title").count() == 0
     assert page.get_by_role("link", name="Overview").count() == 0
     assert page.get_by_role("button", name="Sign in again").is_visible()
 
