@@ -57,7 +57,7 @@ WHERE i.plan_id = :plan_id AND i.state = 'failed' AND i.n > :after
 ORDER BY i.n LIMIT :limit;
 
 -- name: in_other_plans
--- Which of these generations another plan has in work or takes up in its turn, and its name; a pause gives back what waits.
+-- Which of these generations another plan has in work, or waiting while it is not paused, and how that is called.
 SELECT DISTINCT ON (i.generation_id) i.generation_id, p.name
 FROM resync_items i
 JOIN resync_plans p ON p.id = i.plan_id AND p.state IN ('running', 'paused') AND (p.state = 'running' OR i.state = 'working')

@@ -14,7 +14,7 @@ from core.access import Actor, Role
 from core.alerts import service as alerts
 from core.budget import controls, prices
 from core.configuration import service as configuration
-from core.configuration.checks import CHECKS
+from core.configuration.checks import BY_KEY
 from core.failures import service as failures
 from core.failures.models import GroupState
 from core.loras import service as loras
@@ -38,8 +38,12 @@ Act = Callable[[Actor], object]
 def _one_of_each(_connected: None) -> None:
     for table in EMPTIED:
         sql(f"DELETE FROM {table}")
-    sql("TRUNCATE lora_models CASCADE")
-    sql("INSERT INTO lora_models (id, name, training_status) VALUES (%s, 'Mia', 'completed')", ONE)
+    sql(
+        "INSERT INTO lora_models (id, name, training_status, storage_path, storage_url, file_size)"
+        " VALUES (%s, 'Mia', 'completed', 'a/b.safetensors', 'u', 1000)"
+        " ON CONFLICT (id) DO UPDATE SET hidden_at = NULL, archived_at = NULL",
+        ONE,
+    )
     sql(
         "INSERT INTO alerts (id, kind, subject, severity, count, evidence, opened_at, last_seen_at)"
         " VALUES (%s, 'stuck', '', 'warning', 1, '{}', now(), now())",
@@ -74,7 +78,7 @@ def price(actor: Actor) -> None:
 
 
 def check(actor: Actor) -> None:
-    configuration._run(CHECKS[1], actor, None)
+    configuration._run(BY_KEY["disk"], actor, None)
 
 
 def take(actor: Actor) -> None:
