@@ -66,8 +66,7 @@ def _nothing_outside() -> Iterator[None]:
 def _certificates_are_read_once() -> Iterator[None]:
     """A client of httpx reads those of the whole world, 30 ms of CPU, even where it speaks plain HTTP."""
     with pytest.MonkeyPatch.context() as patch:
-        transports = httpx._transports.default
-        patch.setattr(transports, "create_ssl_context", cache(transports.create_ssl_context))
+        patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
         yield
 
 
