@@ -83,8 +83,8 @@ def _headline(wanted: Filter, counted: Counted | None) -> str:
     if counted is None:
         return f"The ledger's lines of {wanted.month:%B %Y}"
     said = formats.counted(counted.lines, "line", "lines")
-    reserved = f", {formats.money(counted.reserved_usd)} reserved" if counted.reserved_usd else ""
-    return f"Ledger: {said} of {wanted.month:%B %Y}, {formats.money(counted.settled_usd)} settled{reserved}"
+    reserved = f", {formats.total(counted.reserved_usd)} reserved" if counted.reserved_usd else ""
+    return f"Ledger: {said} of {wanted.month:%B %Y}, {formats.total(counted.settled_usd)} settled{reserved}"
 
 
 def _kinds(wanted: Filter) -> None:

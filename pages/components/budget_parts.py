@@ -34,6 +34,7 @@ _SERVICES = {
     "flux-lora-fast-training": "Training at fal",
     "flux-dev-lora-trainer": "Training at Replicate",
     "gpu": "Pod at RunPod",
+    "pod": "Pod at RunPod",
     "": "No model",
 }
 _PROVIDERS = {"kie": "KIE", "": "No provider"}
