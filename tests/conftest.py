@@ -1,6 +1,5 @@
 """Real parts for every test: Postgres, the sandbox over HTTP, and no way out of this machine."""
 
-import itertools
 import os
 import socket
 import subprocess
@@ -23,8 +22,8 @@ from psycopg import sql
 from core import database, settings
 from core.deliveries import tools
 from core.local import postgres
+from tests.database.reused import Reused
 
-_serial = itertools.count(1)
 # With rich about, an error that is logged would be drawn with every local of every frame: half a second each.
 PLAIN_LOG: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -98,18 +97,20 @@ def _of(url: str, name: str) -> str:
     return f"{url.rsplit('/', 1)[0]}/{name}"
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_server: str) -> Reused:
+    """The databases that tests have for themselves, one after the other."""
+    return Reused(postgres_server)
+
+
 @pytest.fixture
-def database_url(postgres_server: str) -> Iterator[str]:
+def database_url(databases: Reused) -> Iterator[str]:
     """A migrated, empty database of the test's own, already connected."""
-    name = f"test_{next(_serial)}"
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE migrated")
-    url = _of(postgres_server, name)
-    database.connect(url)
-    yield url
+    name = databases.take()
+    database.connect(databases.url(name))
+    yield databases.url(name)
     database.close()
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    databases.give_back(name)
 
 
 @dataclass(frozen=True)
