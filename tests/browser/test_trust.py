@@ -31,16 +31,15 @@ GROUND = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgr
 
 
 @pytest.fixture
-def full(open_tab: OpenTab) -> OpenTab:
+def full(open_tab: OpenTab, product: Product) -> OpenTab:
     """Pages with something on them: generations of every end, a failing job, an open alert."""
-    tab = open_tab()
-    tab.product.rows(
+    product.rows(
         "INSERT INTO generations (prompt, model, kind, status, delivery_state, task_id, failure_category)"
         " SELECT 'a <b>boat</b> & <i>sea ' || state, 'flux-2/pro-text-to-image', 'image', 'failed', state,"
         " 'task_' || state, 'timeout'"
         " FROM unnest(ARRAY['lost', 'failed', 'delivered', 'needs_attention']) state RETURNING id"
     )
-    tab.product.rows(
+    product.rows(
         "INSERT INTO alerts (kind, severity, count) VALUES ('lost_results', 'critical', 1) RETURNING id"
     )
     return open_tab
