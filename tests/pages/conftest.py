@@ -51,7 +51,10 @@ def open_page(local_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
         app.context = {"timezone": "Europe/Berlin", "url": "http://127.0.0.1:8501"}
         for name, value in query.items():
             app.query_params[name] = value
-        return app.switch_page(file).run() if file != "overview.py" else app.run()
+        if file == "overview.py":
+            return app.run()
+        app.switch_page(file).run()
+        return app.switch_page(file)  # it knows the pages now: raises where this person has none such
 
     return opened
 
