@@ -17,7 +17,7 @@ def test_from_the_offer_over_a_fault_to_nothing_left(open_tab: OpenTab) -> None:
 
     other = open_tab()
     other.open("/")
-    other.page.get_by_text("Needs attention").first.wait_for()
+    other.page.locator(".so-task").first.wait_for()
 
     tab.button("Our storage is full").click()
     tab.page.get_by_text("Our storage is full · Always").wait_for()

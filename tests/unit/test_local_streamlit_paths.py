@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from core.web import front_end
 from core.web.streamlit_paths import SCRIPT_PATH, KnownBase
 
 PAGE = "<!DOCTYPE html><html><head><title>x</title></head><body>" + "text " * 500 + "</body></html>"
@@ -59,7 +60,9 @@ def test_a_page_kept_by_the_browser_is_sent_again(app: Starlette) -> None:
 def test_the_script_points_at_the_root(app: Starlette) -> None:
     answer = get(app, SCRIPT_PATH)
     assert answer.headers["content-type"].startswith("text/javascript")
-    assert answer.text == 'window.__streamlit={BACKEND_BASE_URL:location.origin+"/"};\n'
+    first, rest = answer.text.split("\n", 1)
+    assert first == 'window.__streamlit={BACKEND_BASE_URL:location.origin+"/"};'
+    assert rest.encode() == front_end.fetching_ahead()
     assert get(app, SCRIPT_PATH, "HEAD").content == b""
 
 
