@@ -6,6 +6,7 @@ from that page.
 """
 
 import functools
+import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,7 @@ PARTS = ("DataFrame", "LinkButton", "ButtonGroup", "TextInput", "TextArea", "Dat
 FOLDER = "static/js"
 # A page of ours that is drawn to its end.
 DRAWN = "[data-test-script-state=notRunning] .so-title"
-LOOK_EVERY_MS = 250
+LOOK_EVERY_MS = 100
 _IMPORTS = re.compile(r'(?:\bfrom|\bimport)\s*"\./([\w.-]+\.js)"')
 
 
@@ -26,13 +27,20 @@ def _folder() -> Path | None:
 
 
 @functools.cache
-def scripts() -> tuple[str, ...]:
-    """The names of the parts' files and of all that these import, but for what every first page fetches; none
-    where they are not to be found."""
+def parts() -> tuple[str, ...]:
+    """The names of the parts' own files; none where they are not to be found."""
     folder = _folder()
     if folder is None or not folder.is_dir():
         return ()
-    waiting = [path.name for part in PARTS for path in folder.glob(f"{part}.*.js")]
+    return tuple(path.name for part in PARTS for path in sorted(folder.glob(f"{part}.*.js")))
+
+
+@functools.cache
+def scripts() -> tuple[str, ...]:
+    """The same with all that they import, but for what every first page fetches."""
+    folder, waiting = _folder(), list(parts())
+    if folder is None or not waiting:
+        return ()
     known: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -45,13 +53,13 @@ def scripts() -> tuple[str, ...]:
 
 @functools.cache
 def fetching_ahead() -> bytes:
-    """The script that has the browser fetch and read them, once the first page stands."""
-    names = ",".join(f'"{name}"' for name in scripts())
+    """The script that has the browser fetch, read and run them, once the first page stands."""
     return (
         "const ahead=()=>{"
         f'if(!document.querySelector("{DRAWN}"))return void setTimeout(ahead,{LOOK_EVERY_MS});'
-        f'for(const name of [{names}]){{const link=document.createElement("link");'
-        'link.rel="modulepreload";link.crossOrigin="";'
-        f'link.href=window.__streamlit.BACKEND_BASE_URL+"{FOLDER}/"+name;document.head.append(link)}}}};\n'
+        f'const folder=window.__streamlit.BACKEND_BASE_URL+"{FOLDER}/";'
+        f'for(const name of {json.dumps(scripts())}){{const link=document.createElement("link");'
+        'link.rel="modulepreload";link.crossOrigin="";link.href=folder+name;document.head.append(link)}'
+        f"for(const name of {json.dumps(parts())})import(folder+name).catch(()=>{{}})}};\n"
         f'addEventListener("load",()=>setTimeout(ahead,{LOOK_EVERY_MS}));\n'
     ).encode()

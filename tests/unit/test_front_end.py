@@ -1,12 +1,13 @@
 """What the browser fetches ahead of Streamlit's front end is there, and all of it."""
 
 from core.web import front_end
-from core.web.front_end import PARTS, scripts
+from core.web.front_end import PARTS, parts, scripts
 
 
 def test_each_part_is_found_with_what_it_imports() -> None:
     names = scripts()
     assert [part for part in PARTS if not any(name.startswith(f"{part}.") for name in names)] == []
+    assert [name.split(".")[0] for name in parts()] == list(PARTS)
     # The table's own file imports the reader of its data.
     assert any(name.startswith("Quiver.") for name in names)
     folder = front_end._folder()
