@@ -48,6 +48,11 @@ def cut(value: str) -> str:
     return f"“{printable[:40]}{'…' if len(printable) > 40 else ''}”"
 
 
+def no_choice(name: str, value: str, allowed: Sequence[str]) -> str:
+    """That an address names something that may not be chosen, as a sentence."""
+    return f"“{name}” cannot be {cut(value)}; it may be {listed(allowed)}. It is left out."
+
+
 def listed(words: Sequence[str]) -> str:
     """`a, b or c`."""
     return f"{', '.join(words[:-1])} or {words[-1]}"

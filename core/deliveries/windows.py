@@ -98,9 +98,7 @@ def read(parameters: Mapping[str, str]) -> tuple[Filter, list[str]]:
         value = parameters.get(name)
         if value is None or value in allowed:
             return value
-        faults.append(
-            f"“{name}” cannot be {said.cut(value)}; it may be {said.listed(allowed)}. It is left out."
-        )
+        faults.append(said.no_choice(name, value, allowed))
         return None
 
     state = one_of("state", STATES)

@@ -89,8 +89,7 @@ def read(parameters: Mapping[str, str]) -> tuple[Counted, list[str]]:
     asked = parameters.get("counted")
     what = What(asked) if asked in list(What) else None
     if asked is not None and what is None:
-        allowed = said.listed(list(What))
-        faults.append(f"“counted” cannot be {said.cut(asked)}; it may be {allowed}. It is left out.")
+        faults.append(said.no_choice("counted", asked, list(What)))
     by = _BY[what] if what else "since"
     value = parameters.get(by)
     at = said.month(value) if by == "month" else said.exact(value)

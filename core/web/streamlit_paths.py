@@ -7,6 +7,9 @@ Opened at `/some_page`, the front end first asks for `/some_page/_stcore/health`
 the browser fetch ahead what pages need later.
 """
 
+import functools
+import hashlib
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,7 +18,19 @@ from core.web import front_end
 SCRIPT_PATH = "/_studio_ops/base.js"
 _BASE = b'window.__streamlit={BACKEND_BASE_URL:location.origin+"/"};\n'
 _HEAD = b"<head>"
-_TAG = f'<script src="{SCRIPT_PATH}"></script>'.encode()
+
+
+@functools.cache
+def script() -> bytes:
+    """What runs before Streamlit's own."""
+    return _BASE + front_end.fetching_ahead()
+
+
+@functools.cache
+def _tag() -> bytes:
+    """Names the script by what is in it: one that the browser keeps is never that of another version."""
+    version = hashlib.sha256(script()).hexdigest()[:12]
+    return f'<script src="{SCRIPT_PATH}?{version}"></script>'.encode()
 
 
 class KnownBase:
@@ -57,7 +72,7 @@ class _Page:
             await self._send(message)
 
     async def _finish(self, start: Message) -> None:
-        body = self._body.replace(_HEAD, _HEAD + _TAG, 1)
+        body = self._body.replace(_HEAD, _HEAD + _tag(), 1)
         headers = MutableHeaders(raw=start["headers"])
         if self._body:
             headers["content-length"] = str(len(body))
@@ -78,11 +93,11 @@ def _plain_request(scope: Scope) -> Scope:
 
 
 async def _serve_script(scope: Scope, send: Send) -> None:
-    script = _BASE + front_end.fetching_ahead()
+    body = script()
     headers = [
         (b"content-type", b"text/javascript; charset=utf-8"),
-        (b"content-length", str(len(script)).encode()),
-        (b"cache-control", b"public, max-age=3600"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"public, max-age=86400"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else script})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -24,7 +24,7 @@ def fault(parameter: str, allowed: Iterable[str]) -> str | None:
     given = st.query_params.get(parameter)
     if not given or given in (choices := list(allowed)):
         return None
-    return f"“{parameter}” cannot be {said.cut(given)}; it may be {said.listed(choices)}. It is left out."
+    return said.no_choice(parameter, given, choices)
 
 
 def tell(faults: Iterable[str]) -> None:

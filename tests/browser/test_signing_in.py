@@ -119,6 +119,8 @@ def test_signing_out_ends_every_tab_and_every_machine(studio: Company, open_brow
     comes_in(page)
     stolen.reload()
     says(stolen, "You have signed out. Sign in again to go on.")
+    open_ones = "SELECT count(*) FROM staff_sessions WHERE email = 'cy@studio.example' AND ended_at IS NULL"
+    assert studio.rows(open_ones) == [(1,)]
 
 
 def test_streamlits_own_way_out_ends_every_sign_in_too(studio: Company, open_browser: OpenBrowser) -> None:
@@ -208,6 +210,8 @@ def test_an_admin_ends_a_sign_in(studio: Company, open_browser: OpenBrowser) -> 
         " WHERE email = 'jo@studio.example'"
     )
     says(page, "An admin has ended this sign-in. Sign in again to go on.")
+    page.locator(".so-title").wait_for(state="detached")
+    assert page.get_by_role("link", name="Overview").count() == 0
 
 
 def test_who_does_nothing_is_signed_out_however_much_refreshes(
@@ -221,6 +225,7 @@ def test_who_does_nothing_is_signed_out_however_much_refreshes(
     says(page, "You were signed out because nothing was done here for a while.")
     page.reload()
     says(page, "You were signed out because nothing was done here for a while.")
+    assert page.locator(".so-title").count() == 0
 
 
 def test_what_a_person_does_keeps_the_sign_in(studio: Company, open_browser: OpenBrowser) -> None:

@@ -1,6 +1,7 @@
 """Streamlit's page names its server, so that a deep link asks for nothing that does not exist."""
 
 import asyncio
+import hashlib
 
 import httpx
 import pytest
@@ -48,7 +49,9 @@ def get(app: Starlette, path: str, method: str = "GET", **headers: str) -> httpx
 
 def test_the_page_names_the_server_before_streamlits_own_script(app: Starlette) -> None:
     answer = get(app, "/page", **{"accept-encoding": "gzip"})
-    assert answer.text.startswith(f'<!DOCTYPE html><html><head><script src="{SCRIPT_PATH}"></script><title>')
+    version = hashlib.sha256(get(app, SCRIPT_PATH).content).hexdigest()[:12]
+    tag = f'<script src="{SCRIPT_PATH}?{version}"></script>'
+    assert answer.text.startswith(f"<!DOCTYPE html><html><head>{tag}<title>")
     assert answer.text.endswith("</html>")
     assert int(answer.headers["content-length"]) == len(answer.content)
 
