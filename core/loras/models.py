@@ -180,9 +180,19 @@ class Lora(Card):
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a search found, in its order. `total` is exact where `total_is_exact`, else there are more; `next`
+    continues the list, None at its end."""
+
+    ids: tuple[UUID, ...]
+    total: int
+    total_is_exact: bool
+    next: Place | None
+
+
+@dataclass(frozen=True)
 class Page:
-    """Cards in their order. `total` is exact where `total_is_exact`, else there are more; `next` continues
-    the list, None at its end."""
+    """Cards in their order; the rest as of `Found`."""
 
     cards: tuple[Card, ...]
     total: int

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping
 
 from core import database
 from core.loras import policy, totals
-from core.loras.models import Card, Lora, Page, Place, Search, Sight, Sort, Standing
+from core.loras.models import Card, Found, Lora, Place, Search, Sight, Sort, Standing
 
 SQL = totals.SQL
 _FEW = {
@@ -62,30 +62,39 @@ def to_standing(row: RowMapping) -> Standing:
 
 def search(
     connection: Connection, sight: Sight, wanted: Search, limit: int, after: Place | None, offset: int
-) -> Page:
+) -> Found:
     """A page of what fits. What fits is counted first: what is few is found and then sorted, what is many is
     read in its order, so that neither reads the whole table."""
     with database.planned_anew(connection):
         asked = _asked(connection, sight, wanted)
         if asked is None:
-            return Page((), 0, total_is_exact=True, next=None)
+            return Found((), 0, total_is_exact=True, next=None)
         values, total, library = asked
         collected = policy.is_collected(total, library, limit) or policy.is_recent(wanted.since)
         named = SQL[(_FEW if collected else _MANY)[wanted.sort]]
         if named.name == "few_down":
             values["sort"] = wanted.sort
         place = {"after": after.value if after else None, "after_id": after.id if after else None}
-        rows = named.all(connection, **values, **place, limit=limit + 1, offset=offset)
-    shown = rows[:limit]
-    cards = SQL["cards"].rows(connection, ids=[row["id"] for row in shown]) if shown else ()
-    found = {card.id: card for card in (Card(*row) for row in cards)}
-    last = shown[-1] if len(rows) > limit and shown else None
-    return Page(
-        tuple(found[row["id"]] for row in shown if row["id"] in found),
+        rows = named.rows(connection, **values, **place, limit=limit + 1, offset=offset)
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Found(
+        tuple(lora_id for lora_id, _ in rows[:limit]),
         min(total, policy.COUNTED_TO),
         total <= policy.COUNTED_TO,
-        Place(_text(last["place"]), last["id"]) if last else None,
+        Place(_text(last[1]), last[0]) if last else None,
     )
+
+
+def cards(connection: Connection, ids: Sequence[UUID]) -> tuple[Card, ...]:
+    """The cards of these LoRAs, in their order."""
+    rows = SQL["cards"].rows(connection, ids=list(ids)) if ids else ()
+    known = {card.id: card for card in (Card(*row) for row in rows)}
+    return tuple(known[one] for one in ids if one in known)
+
+
+def told(connection: Connection, ids: Sequence[UUID]) -> str:
+    """These LoRAs in their order, as the API tells them: a JSON array, written by the database itself."""
+    return str(SQL["told"].one(connection, ids=list(ids))["loras"]) if ids else "[]"
 
 
 def _text(value: Any) -> str:

@@ -1,17 +1,21 @@
 """What pages and the API show of the library: read only, and of private and hidden LoRAs only what each
 viewer may see."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
+
+from sqlalchemy import Connection
 
 from core import access, database
 from core.access import Action, Actor
 from core.budget import prices
 from core.errors import InvalidInput, NotFound
-from core.loras import accounts, policy
+from core.loras import accounts, policy, repository
 from core.loras.models import (
+    Found,
     Lora,
     OffsetTooLarge,
     Page,
@@ -24,7 +28,6 @@ from core.loras.models import (
     Version,
 )
 from core.loras.repository import SQL, find, sight_values, statuses
-from core.loras.repository import search as find_page
 from core.loras.repository import wrong_weights as find_wrong
 
 MAX_PAGE = 100
@@ -38,6 +41,23 @@ def search(
 
     Raises InvalidInput that names the field, OffsetTooLarge.
     """
+    with _searched(actor, wanted, limit, after, offset) as (connection, found):
+        shown = repository.cards(connection, found.ids)
+    return Page(shown, found.total, found.total_is_exact, found.next)
+
+
+def told(
+    actor: Actor | None, wanted: Search, *, limit: int = 50, after: Place | None = None, offset: int = 0
+) -> tuple[str, Found]:
+    """`search` as the API tells it: its LoRAs as a JSON array, and what was found."""
+    with _searched(actor, wanted, limit, after, offset) as (connection, found):
+        return repository.told(connection, found.ids), found
+
+
+@contextmanager
+def _searched(
+    actor: Actor | None, wanted: Search, limit: int, after: Place | None, offset: int
+) -> Iterator[tuple[Connection, Found]]:
     actor = access.check(actor, Action.BROWSE_LORAS)
     wanted = policy.check_search(wanted)
     if not 1 <= limit <= MAX_PAGE:
@@ -49,7 +69,8 @@ def search(
             f"offset is at most {policy.MAX_OFFSET:,}. Go on with next_cursor of the page before, as cursor."
         )
     with database.statement() as connection:
-        return find_page(connection, accounts.sight_of(connection, actor), wanted, limit, after, offset)
+        sight = accounts.sight_of(connection, actor)
+        yield connection, repository.search(connection, sight, wanted, limit, after, offset)
 
 
 def wrong_weights(actor: Actor | None) -> int:

@@ -83,7 +83,7 @@ async def list_loras(
     archived: bool = False,
     since: Annotated[datetime | None, Query(description="Made at or after that time")] = None,
     until: Annotated[datetime | None, Query(description="Made before that time")] = None,
-) -> JSONResponse:
+) -> Response:
     """Shared LoRAs and one's own, by page: `next_cursor` leads to any depth, `offset` to 10,000."""
     wanted = Search(
         text=search,
@@ -102,18 +102,17 @@ async def list_loras(
     if cursor is not None and offset:
         raise InvalidInput("cursor", "Send cursor or offset, not both.")
     after = cursors.place_of(cursor, wanted) if cursor is not None else None
-    page = await threaded(lambda: views.search(actor, wanted, limit=limit, after=after, offset=offset))
-    return _answer(
-        {
-            "lora_models": [lora_shapes.in_list(card) for card in page.cards],
-            "total": page.total,
-            "total_is_exact": page.total_is_exact,
-            "total_text": f"{page.total:,}{'' if page.total_is_exact else '+'}",
-            "limit": limit,
-            "offset": offset,
-            "next_cursor": cursors.cursor_of(page.next, wanted) if page.next else None,
-        }
-    )
+    loras, found = await threaded(lambda: views.told(actor, wanted, limit=limit, after=after, offset=offset))
+    rest = {
+        "total": found.total,
+        "total_is_exact": found.total_is_exact,
+        "total_text": f"{found.total:,}{'' if found.total_is_exact else '+'}",
+        "limit": limit,
+        "offset": offset,
+        "next_cursor": cursors.cursor_of(found.next, wanted) if found.next else None,
+    }
+    text = f'{{"lora_models":{loras},{json.dumps(rest)[1:]}'
+    return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _aware(name: str, at: datetime | None) -> datetime | None:

@@ -241,7 +241,8 @@ SELECT coalesce(sum(k.lines), 0) AS lines, coalesce(sum(k.settled_usd), 0) AS se
 FROM cost_rollup k
 WHERE k.scope = 'trainings' AND k.dimension = 'run' AND k.grain = 'month' AND k.start = :month
   AND k.scope = ANY(CAST(:scopes AS text[]))
-  AND (SELECT r.state FROM lora_training_jobs r WHERE r.id = CAST(k.key AS uuid)) IN ('failed', 'cancelled');
+  AND EXISTS (SELECT FROM lora_training_jobs r
+              WHERE r.id = CAST(k.key AS uuid) AND r.state IN ('failed', 'cancelled'));
 
 -- name: scopes_with
 -- The scopes that have lines with this value of a dimension in a month.
@@ -255,8 +256,8 @@ WITH failures AS (
     SELECT CAST(k.key AS uuid) AS id FROM cost_rollup k
     WHERE CAST(:by AS text) IN ('runs', 'runs_narrowed') AND 'trainings' = ANY(CAST(:scopes AS text[]))
       AND k.scope = 'trainings' AND k.dimension = 'run' AND k.grain = 'month' AND k.start = :month
-      -- Asked row by row: a join would read all runs for those of a month.
-      AND (SELECT r.state FROM lora_training_jobs r WHERE r.id = CAST(k.key AS uuid)) IN ('failed', 'cancelled')
+      AND EXISTS (SELECT FROM lora_training_jobs r
+                  WHERE r.id = CAST(k.key AS uuid) AND r.state IN ('failed', 'cancelled'))
 ), wanted AS (
     SELECT l.* FROM unnest(CAST(:scopes AS text[])) s(scope) CROSS JOIN LATERAL (
         SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'scope' AND c.scope = s.scope

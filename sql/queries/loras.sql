@@ -154,6 +154,19 @@ SELECT l.id, l.name, l.creator_name, l.creator_key, l.user_id, l.description, l.
 FROM lora_library e JOIN lora_models l ON l.id = e.lora_model_id
 WHERE e.lora_model_id = ANY(CAST(:ids AS uuid[]));
 
+-- name: told
+-- What the API's lists tell of these LoRAs, in the order of the ids, as one JSON array.
+SELECT '[' || coalesce(string_agg(CAST(json_build_object(
+           'id', l.id, 'name', l.name, 'description', l.description, 'training_status', l.training_status,
+           'created_at', CASE WHEN l.created_at BETWEEN '0001-01-01Z' AND '9999-12-31Z' THEN l.created_at END,
+           'created_by', coalesce(nullif(l.creator_name, ''), 'unknown'), 'created_by_id', l.user_id,
+           'usage_count', coalesce(l.usage_count, 0), 'base_model', l.base_model, 'trigger_word', l.trigger_word,
+           'tags', l.tags, 'rating', json_build_object('average', e.rating_average, 'count', e.rating_count),
+           'is_private', l.is_private, 'published_url', l.huggingface_url) AS text), ',' ORDER BY asked.place), '') || ']'
+       AS loras
+FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS asked(id, place)
+JOIN lora_models l ON l.id = asked.id JOIN lora_library e ON e.lora_model_id = l.id;
+
 -- name: get
 -- Everything known of one LoRA, if the viewer may see it.
 SELECT l.id, l.name, l.creator_name, l.creator_key, l.user_id, l.description, l.training_status, l.base_model,
