@@ -37,14 +37,15 @@ api = FastAPI(
     ],
 )
 answers.install(api)
+# Routers are asked in turn; the LoRAs' is the one that customers poll.
+api.include_router(lora_models.router)
+api.include_router(lora_events.router)
 api.include_router(health.router)
 api.include_router(kie.router)
 api.include_router(export.router)
 api.include_router(plans.router)
 api.include_router(image_proxy.router)
 api.include_router(webhooks.router)
-api.include_router(lora_models.router)
-api.include_router(lora_events.router)
 
 openapi.install(api)
 

@@ -27,7 +27,7 @@ from tests.bench.figures import Figure, line
 
 VIEWER = access.command_line("the measurement")
 REPEATS = 20
-ROUNDS = 5
+ROUNDS = 10
 PROMISED_MS = 50.0
 # Ten times the rows may cost so many times as much, or so much more.
 RATIO, SLACK_MS = 1.3, 5.0
@@ -109,9 +109,9 @@ class Sized:
     now: datetime
     samples: dict[str, Samples] = field(default_factory=dict)
 
-    def take(self, asked: Mapping[str, Callable[[], Any]]) -> None:
-        """Measure each once more, some times, by a connection that has seen it before."""
-        for what, work in asked.items():
+    def take(self, what: str, work: Callable[[], Any]) -> None:
+        """Measure it some times more, by a connection that has seen it before."""
+        with history.connected(self.url):
             self.samples.setdefault(what, Samples()).take(work, REPEATS // ROUNDS)
 
     def looks(self) -> dict[str, Callable[[], Any]]:
@@ -120,8 +120,8 @@ class Sized:
             f"all numbers, {name}": partial(health.look, VIEWER, Filter(name), self.now) for name in WINDOWS
         }
 
-    def lists(self) -> dict[str, Callable[[], Any]]:
-        """First pages of rows, by filter."""
+    def counted(self) -> dict[str, Callable[[], Any]]:
+        """All numbers, and first pages of rows, by filter."""
         failures = health.look(VIEWER, Filter("30d"), self.now).failures
         signature = failures[len(failures) // 2].signature
         filters = {
@@ -131,7 +131,7 @@ class Sized:
             "a failure's signature": Filter("30d", signature=signature),
             "stuck": Filter("30d", state="stuck"),
         }
-        return {
+        return self.looks() | {
             f"first page of rows, {name}": partial(health_rows.rows, VIEWER, wanted, self.now)
             for name, wanted in filters.items()
         }
@@ -148,18 +148,22 @@ def measure(*sizes: int) -> list[Measured]:
     """Everything at each size: as it is counted, then with changes that nobody has counted yet."""
     with ExitStack() as kept:
         sized = [Sized(rows, *kept.enter_context(history.counted(rows))) for rows in sizes]
-        _in_turn(sized, lambda one: one.take(one.looks() | one.lists()))
+        _in_turn(sized, Sized.counted)
         for one in sized:
             history.change(one.url, one.now)
-        _in_turn(sized, lambda one: one.take(one.changed()))
+        _in_turn(sized, Sized.changed)
         return [_measured(one) for one in sized]
 
 
-def _in_turn(sized: Sequence[Sized], take: Callable[[Sized], None]) -> None:
-    for _ in range(ROUNDS):
-        for one in sized:
-            with history.connected(one.url):
-                take(one)
+def _in_turn(sized: Sequence[Sized], asked_of: Callable[[Sized], Mapping[str, Callable[[], Any]]]) -> None:
+    asked = []
+    for one in sized:
+        with history.connected(one.url):
+            asked.append((one, asked_of(one)))
+    for what in asked[0][1]:
+        for _ in range(ROUNDS):
+            for one, works in asked:
+                one.take(what, works[what])
 
 
 def _measured(one: Sized) -> Measured:
