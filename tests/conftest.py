@@ -106,11 +106,10 @@ def databases(postgres_server: str) -> Reused:
 @pytest.fixture
 def database_url(databases: Reused) -> Iterator[str]:
     """A migrated, empty database of the test's own, already connected."""
-    name = databases.take()
-    database.connect(databases.url(name))
-    yield databases.url(name)
-    database.close()
-    databases.give_back(name)
+    with databases.lent() as url:
+        database.connect(url)
+        yield url
+        database.close()
 
 
 @dataclass(frozen=True)

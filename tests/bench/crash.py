@@ -36,7 +36,7 @@ from tests.bench.crash_points import HELD, STEPS, STOPPED, Point
 from tests.bench.figures import Figure, line
 from tests.bench.rig import Rig, rig
 from tests.conftest import Sandbox
-from tests.crash.stage import Stage, staged
+from tests.crash.stage import Stage, opened_nursery, staged
 
 HOW = {"kill": "kill -9", "stop": "SIGSTOP past the lease, then SIGCONT"}
 
@@ -52,7 +52,8 @@ def _stage(of: Rig) -> Iterator[Stage]:
         client = stack.enter_context(httpx.Client(base_url=of.sandbox_url, headers=headers, timeout=10))
         sandbox = Sandbox(of.sandbox_url, client)
         sandbox.reset()
-        stage = stack.enter_context(staged(of.environment, sandbox, of.folder))
+        nursery = stack.enter_context(opened_nursery())
+        stage = stack.enter_context(staged(of.environment, sandbox, of.folder, nursery))
         stage.start(*stage.web())
         stage.start("jobs", "clock")
         stage.web_answers()

@@ -16,15 +16,25 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Locator,
+    Page,
+    Playwright,
+    Request,
+    sync_playwright,
+)
 
 from core import settings
 from core.local import postgres, stack
 from core.settings import ROOT
+from tests.browser.browsers import PATIENCE_S, Browsers, Kind
 from tests.conftest import free_port
 from tests.journeys.mailbox import Received, mail_server
 
-PATIENCE_S = 60.0
 # Signs the tokens of customers, who use the API beside the pages.
 JWT_SECRET = "jwt-secret-of-the-browser-tests-0123456789"
 # Those that the stack makes for itself.
@@ -196,6 +206,12 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
+@pytest.fixture(scope="package")
+def browsers(browser: Browser) -> Browsers:
+    """Browsers of it, one after the other."""
+    return Browsers(browser)
+
+
 @dataclass
 class Tab:
     """A browser tab on the product, and what went wrong in it."""
@@ -235,56 +251,58 @@ class OpenTab(Protocol):
 
 
 @pytest.fixture
-def open_tab(browser: Browser, product: Product) -> Iterator[OpenTab]:
+def open_tab(browsers: Browsers, product: Product) -> Iterator[OpenTab]:
     """Opens tabs, each with a session of its own; none may log an error or reach outside."""
     product.empty()
     product.pace(image_seconds=0.5, video_seconds=0.8)
-    with tabs(browser, product) as open_one:
+    with tabs(browsers, product) as open_one:
         yield open_one
 
 
 @contextmanager
-def tabs(browser: Browser, product: Product) -> Iterator[OpenTab]:
+def tabs(browsers: Browsers, product: Product) -> Iterator[OpenTab]:
     """Opens tabs on this product; at the end none may have logged an error or reached outside."""
-    opened: list[tuple[BrowserContext, Tab]] = []
+    opened: list[tuple[BrowserContext, Kind, Tab, Callable[[], None]]] = []
 
     def open_one(*, width: int = 1280, height: int = 800, dark: bool = False) -> Tab:
-        context = browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if dark else "light",
-            has_touch=width < 500,
-            is_mobile=width < 500,
-            timezone_id="Europe/Berlin",
-            accept_downloads=True,
-        )
-        context.set_default_timeout(PATIENCE_S * 1000)
-        tab = Tab(context.new_page(), product)
-        listen(tab)
-        opened.append((context, tab))
+        kind = Kind(phone=width < 500)
+        context = browsers.take(kind)
+        tab = Tab(context.pages[0], product)
+        tab.page.set_viewport_size({"width": width, "height": height})
+        tab.page.emulate_media(color_scheme="dark" if dark else "light")
+        opened.append((context, kind, tab, listen(tab)))
         return tab
 
     yield open_one
-    for context, _ in opened:
-        context.close()
-    assert [fault for _, tab in opened for fault in tab.faults] == []
+    for context, kind, tab, listen_no_more in opened:
+        tab.evaluate("0")  # brings what has been logged until now
+        listen_no_more()
+        browsers.give_back(context, product.url, kind)
+    assert [fault for _, _, tab, _ in opened for fault in tab.faults] == []
 
 
-def listen(tab: Tab) -> None:
-    """Note from now on what is logged as wrong in the tab, and what it asks for outside of its product."""
-    page = tab.page
-    page.on(
-        "console",
-        lambda message: (
-            tab.faults.append(f"{message.type}: {message.text}")
-            if message.type in {"error", "warning"}
-            else None
-        ),
-    )
-    page.on("pageerror", lambda error: tab.faults.append(f"uncaught: {error}"))
+def listen(tab: Tab) -> Callable[[], None]:
+    """Note from now on what is logged as wrong in the tab, and what it asks for outside of its product; until
+    the returned is called."""
     inside = (tab.product.url, tab.product.url.replace("http", "ws"), "data:", "blob:")
-    page.on(
-        "request",
-        lambda request: (
-            None if request.url.startswith(inside) else tab.faults.append(f"outside: {request.url}")
-        ),
-    )
+
+    def logged(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            tab.faults.append(f"{message.type}: {message.text}")
+
+    def uncaught(error: Error) -> None:
+        tab.faults.append(f"uncaught: {error}")
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith(inside):
+            tab.faults.append(f"outside: {request.url}")
+
+    def no_more() -> None:
+        tab.page.remove_listener("console", logged)
+        tab.page.remove_listener("pageerror", uncaught)
+        tab.page.remove_listener("request", asked)
+
+    tab.page.on("console", logged)
+    tab.page.on("pageerror", uncaught)
+    tab.page.on("request", asked)
+    return no_more

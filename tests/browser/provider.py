@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 import psycopg
 
-from core import database
 from core.local import postgres
 from core.providers.oidc import WELL_KNOWN
 from core.settings import ROOT
 from tests.browser.conftest import PATIENCE_S, Product, until
 from tests.conftest import free_port
+from tests.database.reused import Reused
 
 SESSION_SECRET = "session-secret-of-the-browser-tests-0123"
 CLIENT_SECRET = "client-secret-of-the-browser-tests"
@@ -93,16 +93,15 @@ def _answers(url: str, child: "subprocess.Popen[bytes]", said: Path) -> bool:
 
 
 @contextmanager
-def company(**more: str) -> Iterator[Company]:
+def company(databases: Reused, **more: str) -> Iterator[Company]:
     """`uvicorn app:app` as production runs it, on a database of its own, with FIRST_ADMIN ada and `more`
     settings."""
     plain = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
-    with postgres.temporary_folder() as place, postgres.temporary() as server:
-        database.migrate(server.url, local=True)
+    with postgres.temporary_folder() as place, databases.lent() as database_url:
         sign_in, port = free_port(), free_port()
         provider, url = f"http://127.0.0.1:{sign_in}", f"http://127.0.0.1:{port}"
         environment = plain | {
-            "DATABASE_URL": server.url,
+            "DATABASE_URL": database_url,
             "PUBLIC_BASE_URL": url,
             "STUDIO_OPS_DATA_DIR": str(place / "data"),
             "FILES_SIGNING_KEY": "files-signing-key-of-the-browser-tests",
@@ -120,4 +119,4 @@ def company(**more: str) -> Iterator[Company]:
         with _child(at_provider, plain, place / "provider.log") as one, _child(web, environment, said) as two:
             until(lambda: _answers(f"{provider}/jwks", one, place / "provider.log"), "the provider")
             until(lambda: _answers(f"{url}/api/health", two, said), "the product")
-            yield Company(url, server.url, Provider(provider), said)
+            yield Company(url, database_url, Provider(provider), said)

@@ -1,32 +1,31 @@
 """Money in the browser as product staff see it, signed in: all of it, and nothing that changes it."""
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from core import database
+from tests.browser.browsers import Browsers
 from tests.browser.conftest import PATIENCE_S, Tab, listen
 from tests.browser.provider import company
 from tests.browser.test_signing_in import comes_in, sign_in
 from tests.browser.test_training import draft
 from tests.conftest import SANDBOX_KEY, free_port
+from tests.database.reused import Reused
 from tests.pages import money
 
 
-def test_product_staff_are_refused_at_200_and_cannot_override(browser: Browser) -> None:
+def test_product_staff_are_refused_at_200_and_cannot_override(browsers: Browsers, databases: Reused) -> None:
     # Nothing is launched, so nobody has to answer at fal's address.
     trainer = {"FAL_KEY": SANDBOX_KEY, "FAL_QUEUE_URL": f"http://127.0.0.1:{free_port()}/fal"}
-    with (
-        company(**trainer) as studio,
-        browser.new_context(viewport={"width": 1280, "height": 800}) as context,
-    ):
-        context.set_default_timeout(PATIENCE_S * 1000)
+    with company(databases, **trainer) as studio:
         studio.employ("mia@studio.example", "product")
         database.connect(studio.database_url)
         money.spend("199")
         database.close()
-        tab = Tab(context.new_page(), studio.product)
+        context = browsers.take()
+        tab = Tab(context.pages[0], studio.product)
         sign_in(tab.page, studio, "mia", "/launch_training")
         comes_in(tab.page, "Launch training")
-        listen(tab)
+        listen_no_more = listen(tab)
         draft(tab, "Mia", 4)
         refusal = tab.page.get_by_text("of the trainings budget, and $1.00 is left").first
         expect(refusal).to_be_visible(timeout=PATIENCE_S * 1000)
@@ -41,4 +40,6 @@ def test_product_staff_are_refused_at_200_and_cannot_override(browser: Browser) 
         expect(tab.page.get_by_text("Where the price comes from")).to_have_count(0)
         assert studio.rows("SELECT count(*) FROM budget_overrides") == [(0,)]
         assert studio.rows("SELECT count(*) FROM lora_training_jobs") == [(0,)]
+        listen_no_more()
+        browsers.give_back(context, studio.url)
         assert tab.faults == []

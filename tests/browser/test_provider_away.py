@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from core.providers.oidc import WELL_KNOWN
-from tests.browser.conftest import PATIENCE_S
+from tests.browser.browsers import Browsers
 from tests.browser.provider import CLIENT_SECRET, SESSION_SECRET, Company, company
 from tests.browser.test_signing_in import comes_in, sign_in
 from tests.conftest import free_port
+from tests.database.reused import Reused
 from tests.unit.moody_provider import Moody, moody
 
 ASKED_FOR = "/debug_sync?task=abc%20d"
@@ -24,18 +25,18 @@ def provider() -> Iterator[Moody]:
 
 
 @pytest.fixture(scope="module")
-def studio(provider: Moody) -> Iterator[Company]:
-    with company(OIDC_METADATA_URL=provider.metadata_url) as found:
+def studio(provider: Moody, databases: Reused) -> Iterator[Company]:
+    with company(databases, OIDC_METADATA_URL=provider.metadata_url) as found:
         found.provider.knows("ada", email="ada@studio.example", email_verified=True, name="Ada")
         yield found
 
 
 @pytest.fixture
-def page(browser: Browser, provider: Moody, studio: Company) -> Iterator[Page]:
+def page(browsers: Browsers, provider: Moody, studio: Company) -> Iterator[Page]:
     provider.says(**metadata(studio))
-    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
-        context.set_default_timeout(PATIENCE_S * 1000)
-        yield context.new_page()
+    context = browsers.take()
+    yield context.pages[0]
+    browsers.give_back(context, studio.url)
 
 
 def metadata(studio: Company) -> dict[str, str]:

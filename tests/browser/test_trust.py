@@ -10,6 +10,7 @@ import pytest
 
 from core.machinery.schedule import SCHEDULE
 from pages.navigation import PAGES
+from tests.browser.browsers import refused_by_policy
 from tests.browser.conftest import OpenTab, Product, Tab
 
 # https://github.com/dequelabs/axe-core, as npm carries it; CI sets where it lies.
@@ -20,11 +21,6 @@ STREAMLITS_OWN: dict[str, tuple[str, ...]] = {
     "list": ('<ul data-testid="stSidebarNavItems"',),
     "listitem": ('<li class="st-emotion-cache-',),
 }
-SEEN_BY_POLICY = """
-window.__refused = [];
-document.addEventListener('securitypolicyviolation', event =>
-    window.__refused.push(`${event.effectiveDirective}: ${event.blockedURI}`));
-"""
 ADDRESSES = [f"/{'' if n == 0 else entry.url_path}" for n, entry in enumerate(PAGES)]
 DEEPER = ["/scheduler?job=poll", "/delivery_health?state=failed", "/alerts?show=Past"]
 GROUND = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
@@ -55,16 +51,11 @@ def is_streamlits(rule: str, node: dict[str, Any]) -> bool:
     return any(mark in where for mark in STREAMLITS_OWN.get(rule, ()))
 
 
-def refused_by_policy(tab: Tab) -> Any:
-    return tab.evaluate("window.__refused")
-
-
 @pytest.mark.parametrize("path", [*ADDRESSES, *DEEPER])
 def test_a_page_keeps_its_policy_logs_no_error_and_shuts_nobody_out(full: OpenTab, path: str) -> None:
     tab = full()
-    tab.page.add_init_script(SEEN_BY_POLICY)
     tab.open(path)
-    assert refused_by_policy(tab) == []
+    assert refused_by_policy(tab.page) == []
     assert tab.faults == []
     if AXE.is_file():
         tab.evaluate(AXE.read_text())

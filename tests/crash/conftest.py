@@ -12,7 +12,7 @@ import pytest
 from core import database, settings
 from core.deliveries import tools
 from tests.conftest import CALLBACK_SECRET, SANDBOX_KEY, Sandbox, free_port
-from tests.crash.stage import Stage, staged
+from tests.crash.stage import Nursery, Stage, opened_nursery, staged
 
 
 @contextmanager
@@ -22,8 +22,15 @@ def _connected(url: str) -> Iterator[None]:
     database.close()
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where the processes of all stages come from; it has imported the product once."""
+    with opened_nursery() as opened:
+        yield opened
+
+
 @contextmanager
-def standing(database_url: str, sandbox_url: str, folder: Path) -> Iterator[Stage]:
+def standing(database_url: str, sandbox_url: str, folder: Path, nursery: Nursery) -> Iterator[Stage]:
     """A stage over a migrated database, with the sandbox quick and without faults."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -46,7 +53,7 @@ def standing(database_url: str, sandbox_url: str, folder: Path) -> Iterator[Stag
             sandbox = Sandbox(sandbox_url, client)
             sandbox.reset()
             sandbox.put("settings", file_bytes=700_000, callback_attempts=10, callback_retry_seconds=3)
-            with staged(environment, sandbox, folder) as stage:
+            with staged(environment, sandbox, folder, nursery) as stage:
                 stage.sql(
                     "INSERT INTO provider_limits (key, per_second)"
                     " VALUES ('kie:create', 1000), ('kie:read', 1000),"
@@ -60,14 +67,15 @@ def standing(database_url: str, sandbox_url: str, folder: Path) -> Iterator[Stag
 
 @pytest.fixture(scope="module")
 def stage(
-    postgres_server: str, sandbox_process: str, tmp_path_factory: pytest.TempPathFactory
+    postgres_server: str, sandbox_process: str, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
     """A stage of the module's own."""
     folder = tmp_path_factory.mktemp("stage")
     name = folder.name.replace("-", "_") + f"_{os.getpid()}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE migrated")
-    with standing(f"{postgres_server.rsplit('/', 1)[0]}/{name}", sandbox_process, folder) as made:
+    url = f"{postgres_server.rsplit('/', 1)[0]}/{name}"
+    with standing(url, sandbox_process, folder, nursery) as made:
         yield made
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -52,10 +52,10 @@ class Part(Protocol):
 class Nursery:
     """Where processes come from that start at once and may halt at a step; see `tests.crash.stopping`."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.stopping"],
-            env=environment,
+            env={"PATH": os.environ["PATH"]},
             cwd=settings.ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -163,7 +163,14 @@ class Stage:
     def halting(self, step: str, how: str, generation: str, *arguments: str) -> Forked:
         """`python -m arguments…`, which halts at a step of the generation."""
         log = self._log(step or " ".join(arguments))
-        pid = self.nursery.ask(step=step, how=how, generation=generation, arguments=arguments, log=str(log))
+        pid = self.nursery.ask(
+            step=step,
+            how=how,
+            generation=generation,
+            arguments=arguments,
+            environment=self.environment,
+            log=str(log),
+        )
         part = Forked(pid, self.nursery, log)
         self.running.append(part)
         return part
@@ -194,7 +201,6 @@ class Stage:
     def close(self) -> None:
         """End every process; nothing here relies on a polite end."""
         self.stop(*self.running)
-        self.nursery.close()
 
     def create(self, prompt: str = "a lighthouse", *, send_later: bool = False) -> str:
         """The row of a new generation; with `send_later` a worker is to send it."""
@@ -290,9 +296,19 @@ class Stage:
 
 
 @contextmanager
-def staged(environment: dict[str, str], sandbox: Sandbox, folder: Path) -> Iterator[Stage]:
+def opened_nursery() -> Iterator[Nursery]:
+    """A nursery that ends with the block; any number of stages may have their processes from it."""
+    nursery = Nursery()
+    try:
+        yield nursery
+    finally:
+        nursery.close()
+
+
+@contextmanager
+def staged(environment: dict[str, str], sandbox: Sandbox, folder: Path, nursery: Nursery) -> Iterator[Stage]:
     """A stage whose processes end with the block."""
-    stage = Stage(environment, sandbox, folder, Nursery(environment))
+    stage = Stage(environment, sandbox, folder, nursery)
     try:
         yield stage
     finally:

@@ -46,7 +46,8 @@ _thread = threading.local()
 
 @dataclass(frozen=True)
 class Order:
-    """Be `python -m arguments…` and halt at `step` of `generation` (or of ANY) by `how`: kill or stop.
+    """Be `python -m arguments…` in `environment`, and halt at `step` of `generation` (or of ANY) by `how`:
+    kill or stop.
 
     Without a step it is an ordinary process.
     """
@@ -55,6 +56,7 @@ class Order:
     how: str
     generation: str
     arguments: list[str]
+    environment: dict[str, str]
     log: str
 
 
@@ -216,6 +218,8 @@ def _halt_in_transaction(halt: Halt) -> None:
 
 def become(order: Order) -> None:
     """Prepare the step, then be the part."""
+    os.environ.clear()
+    os.environ.update(order.environment)
     if order.step:
         _prepare(order)
     sys.argv = order.arguments

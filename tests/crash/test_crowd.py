@@ -33,7 +33,7 @@ def crowd(stage: Stage) -> Crowd:
         stage.web(),
         *(("jobs", role) for role in ("worker", "worker", "worker", "clock", "clock")),
     ):
-        stage.start(*arguments)
+        stage.fork(*arguments)
     stage.web_answers()
     made = [stage.create(send_later=True) for _ in range(GENERATIONS)]
     until(lambda: stage.states(made) == {"delivered"}, what="the delivery of all")

@@ -13,7 +13,7 @@ from core import database
 from core.local import postgres
 from core.local.postgres import Server
 from tests.crash.conftest import standing
-from tests.crash.stage import Stage, until
+from tests.crash.stage import Nursery, Stage, until
 
 PASSWORD = "of-the-tests"
 AWAY_S = 1.5
@@ -30,11 +30,11 @@ def server() -> Iterator[tuple[Server, Path]]:
 
 
 def test_the_database_is_killed_and_comes_back(
-    server: tuple[Server, Path], sandbox_process: str, tmp_path: Path
+    server: tuple[Server, Path], sandbox_process: str, nursery: Nursery, tmp_path: Path
 ) -> None:
     first, folder = server
-    with standing(first.url, sandbox_process, tmp_path) as stage:
-        parts = [stage.start(*stage.web()), stage.start("jobs", "worker"), stage.start("jobs", "clock")]
+    with standing(first.url, sandbox_process, tmp_path, nursery) as stage:
+        parts = [stage.fork(*stage.web()), stage.fork("jobs", "worker"), stage.fork("jobs", "clock")]
         stage.web_answers()
         made = [stage.create(prompt, send_later=True) for prompt in 8 * [QUICK] + 6 * [SLOW_FILE]]
         until(lambda: stage.states(made) == {"delivered", "awaiting_delivery"}, what="the first deliveries")

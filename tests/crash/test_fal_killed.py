@@ -61,8 +61,8 @@ def aftermath(stage: Stage) -> dict[str, str]:
     for step in ("request accepted at fal", "task bound"):
         stage.called_back(found[step])
     stage.time_passes(timedelta(minutes=31))
-    stage.start("jobs", "worker")
-    stage.start("jobs", "clock")
+    stage.fork("jobs", "worker")
+    stage.fork("jobs", "clock")
     until(lambda: stage.states(list(found.values())) == {"delivered"}, what="the end of every delivery")
     return found
 

@@ -74,8 +74,8 @@ def aftermath(stage: Stage) -> dict[str, Generation]:
     stage.called_back(str(found["frame: request accepted at fal"].frame_id))
     stage.called_back(str(found["generation: request accepted"].id))
     stage.time_passes(timedelta(minutes=2))
-    stage.start("jobs", "worker")
-    stage.start("jobs", "clock")
+    stage.fork("jobs", "worker")
+    stage.fork("jobs", "clock")
     ids = [str(made.id) for made in found.values()]
     until(lambda: stage.states(ids) == {"delivered"}, what="the end of every delivery")
     return found

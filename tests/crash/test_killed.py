@@ -105,8 +105,8 @@ def aftermath(stage: Stage) -> dict[str, str]:
         if "request" in name or "bound" in name:
             stage.called_back(generation)
     stage.time_passes(timedelta(minutes=31))
-    stage.start("jobs", "worker")
-    stage.start("jobs", "clock")
+    stage.fork("jobs", "worker")
+    stage.fork("jobs", "clock")
     over = {"delivered", "needs_attention"}
     until(lambda: stage.states(list(found.values())) <= over, what="the end of every delivery")
     return found

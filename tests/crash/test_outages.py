@@ -57,9 +57,9 @@ def test_slow_files_never_hold_up_the_polls(stage: Stage) -> None:
         what="a poll",
     )
     until(lambda: stage.states(slow) == {"delivered"}, what="the delivery of all")
+    stage.sandbox.put("settings", file_latency_seconds=0)
     for generation in slow:
         stage.assert_delivered_once(generation)
-    stage.sandbox.put("settings", file_latency_seconds=0)
     stage.stop(work, clock)
 
 

@@ -40,8 +40,8 @@ def test_a_plan_whose_worker_is_killed_is_finished_by_another(stage: Stage) -> N
         stage.time_passes(policy.ITEM_LEASE + timedelta(seconds=1))
         stage.sql("UPDATE resync_items SET lease_until = lease_until - interval '61 s'")
         stage.sql("UPDATE resync_plans SET lease_until = lease_until - interval '61 s'")
-    stage.start("jobs", "worker")
-    stage.start("jobs", "clock")
+    stage.fork("jobs", "worker")
+    stage.fork("jobs", "clock")
 
     def finished() -> bool:
         return stage.sql("SELECT state FROM resync_plans WHERE id = %(id)s", id=str(plan.id)) == [

@@ -5,6 +5,8 @@ more than rows, or that has been copied over or grown, is dropped.
 """
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,6 +75,15 @@ class Reused:
         with psycopg.connect(self.url(name), autocommit=True) as connection:
             self._kept[name] = _look(connection)
         return name
+
+    @contextmanager
+    def lent(self) -> Iterator[str]:
+        """The URL of one, which is given back at the end."""
+        name = self.take()
+        try:
+            yield self.url(name)
+        finally:
+            self.give_back(name)
 
     def give_back(self, name: str) -> None:
         """Empty it for the next test, or drop it."""

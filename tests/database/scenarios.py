@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +31,23 @@ def execute_files(url: str, paths: Iterable[Path]) -> None:
             connection.execute(path.read_bytes())
 
 
-def paste_into_psql(url: str, paths: Iterable[Path]) -> str:
-    """Feed each file to psql, a statement at a time; what it printed as errors and warnings."""
+def paste_into_psql(url: str, paths: Sequence[Path]) -> str:
+    """Feed each file to psql, a statement at a time, in a session of its own; what it printed as errors and
+    warnings."""
     psql = shutil.which("psql")
     if psql is None:
         execute_files(url, paths)
         return ""
-    said = ""
-    for path in paths:
-        done = subprocess.run(
-            [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", url],
-            input=path.read_text(),
-            env={"PGCLIENTENCODING": "UTF8", "PGOPTIONS": "-c client_min_messages=warning"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        said += done.stderr
-        assert done.returncode == 0, f"{path.name}: {done.stderr}"
-    return said
+    anew = [part for path in paths for part in ("--command=\\connect", f"--file={path}")]
+    done = subprocess.run(
+        [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", *anew, url],
+        env={"PGCLIENTENCODING": "UTF8", "PGOPTIONS": "-c client_min_messages=warning"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def make_supabase_like(url: str) -> None:

@@ -88,16 +88,11 @@ def test_crossing_150_is_one_alert_and_one_message_however_many_processes_look(
         "INSERT INTO generations (status, delivery_state, task_id, provider_read_at)"
         " VALUES ('failed', 'lost', 't', now() - interval '1 min')"
     )
-    at_once(10, "from jobs import alerts; alerts.run()")
+    at_once(10, "look")
     found = alerts_views.waiting(ADA)
     assert [alert.kind for alert in found] == [Kind.LOST_RESULTS, Kind.BUDGET_ALERT, Kind.BUDGET_HALF]
     assert len({alert.message_key for alert in found}) == 1
-    at_once(
-        10,
-        "from core import database; from core.alerts.service import GATHERED_FOR;"
-        "from core.notifications import service;"
-        "service.deliver(lambda: database.now() + GATHERED_FOR)",
-    )
+    at_once(10, "deliver")
     assert mails.subjects == ["Studio Ops: 1 result lost, and 2 more"]
     assert len(posts.posts) == 1
     for _ in range(3):
@@ -107,17 +102,10 @@ def test_crossing_150_is_one_alert_and_one_message_however_many_processes_look(
     assert (len(mails.mails), len(posts.posts)) == (1, 1)
 
 
-def at_once(processes: int, code: str) -> None:
-    """Run this in so many processes of their own, which begin together."""
-    begin = f"import sys; sys.stdin.read(); {code}"
-    crowd = [
-        subprocess.Popen([sys.executable, "-c", begin], cwd=ROOT, env=dict(os.environ), stdin=subprocess.PIPE)
-        for _ in range(processes)
-    ]
-    for one in crowd:
-        assert one.stdin is not None
-        one.stdin.close()
-    assert [one.wait(120) for one in crowd] == [0] * processes
+def at_once(processes: int, what: str) -> None:
+    """Do this in so many processes of their own, which begin together."""
+    order = [sys.executable, "-m", "tests.journeys.together", str(processes), what]
+    subprocess.run(order, cwd=ROOT, env=dict(os.environ), timeout=120, check=True)
 
 
 def test_what_opens_while_a_message_waits_joins_it(told: tuple[Received, Received], world: World) -> None:
