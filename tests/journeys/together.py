@@ -8,6 +8,8 @@ import sys
 import traceback
 from collections.abc import Callable
 
+import apprise
+
 from core import database
 from core.alerts.service import GATHERED_FOR
 from core.notifications import service
@@ -37,6 +39,7 @@ def _begun(work: Callable[[], object], gate: int, shut: int) -> int:
 
 def main(processes: int, what: str) -> int:
     """1 if one of them failed."""
+    apprise.Apprise.instantiate("json://127.0.0.1")  # has it read its hundred services, before there are many
     gate, shut = os.pipe()
     crowd = [_begun(WHAT[what], gate, shut) for _ in range(processes)]
     os.close(shut)
