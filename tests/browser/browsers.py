@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext
 
 PATIENCE_S = 60.0
 # More of one kind are closed: each is a process of some 200 MB.
-MOST_KEPT = 3
+MOST_KEPT = 2
 # What the security policy of a page has refused, for whoever asks.
 SEEN_BY_POLICY = """
 window.__refused = [];
