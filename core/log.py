@@ -54,8 +54,17 @@ def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return event
 
 
+class _Routed(logging.Logger):
+    """A logger whose lines go where all lines go, whatever handlers a library gives it: those know of no
+    secret. Streamlit gives each of its loggers one, again at every reading of its configuration, and uvicorn
+    prints its requests by one, query strings included."""
+
+    def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802 - as the base class has it
+        logging.getLogger().callHandlers(record)
+
+
 def configure(process: str, level: int = logging.INFO) -> None:
-    """Send every log line of this process, libraries' included, to stderr as JSON.
+    """Send every log line and warning of this process, libraries' included, to stderr as JSON.
 
     `process` names the process (`web`, `clock`, `worker`, …) on each line.
     """
@@ -89,11 +98,12 @@ def configure(process: str, level: int = logging.INFO) -> None:
     root.setLevel(level)
     for chatty in ("httpx", "httpcore", "apscheduler", "procrastinate"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # uvicorn prints its requests itself, query strings and the secrets in them included.
-    for own in ("uvicorn", "uvicorn.access", "uvicorn.error"):
-        logging.getLogger(own).handlers = []
-        logging.getLogger(own).propagate = True
     logging.getLogger("uvicorn.access").addFilter(_worth_a_line)
+    logging.captureWarnings(True)
+    logging.setLoggerClass(_Routed)
+    for known in list(root.manager.loggerDict.values()):
+        if isinstance(known, logging.Logger):
+            known.__class__ = _Routed
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:

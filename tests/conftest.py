@@ -1,5 +1,6 @@
 """Real parts for every test: Postgres, the sandbox over HTTP, and no way out of this machine."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -73,6 +74,7 @@ def _certificates_are_read_once() -> Iterator[None]:
 def _plain_log() -> Iterator[None]:
     """A test that has logs written as in production leaves the next one the plain ones."""
     yield
+    logging.captureWarnings(False)
     if structlog.get_config()["processors"] is not PLAIN_LOG:
         structlog.reset_defaults()
         structlog.configure(processors=PLAIN_LOG)

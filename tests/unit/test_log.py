@@ -4,10 +4,13 @@ import io
 import json
 import logging
 import sys
+import uuid
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import streamlit.logger
 import structlog
 
 from core import log
@@ -104,6 +107,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     root.handlers, root.level = handlers, level
     theirs.setLevel(was)
+    logging.setLoggerClass(logging.Logger)
     structlog.reset_defaults()
 
 
@@ -136,6 +140,92 @@ def test_the_web_servers_own_lines_are_masked_too(lines: Any) -> None:
     access.info('%s - "%s %s HTTP/%s" %d', "1.2.3.4", "POST", "/api/kie/callback?secret=hunter2", "1.1", 200)
     [line] = lines()
     assert line["event"] == '1.2.3.4 - "POST /api/kie/callback?secret=*** HTTP/1.1" 200'
+
+
+SECRET = "hunter2"
+SAID = f"GET https://x/?token={SECRET} by postgresql://me:{SECRET}@db/x"
+
+
+def configure_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the lines going where they went."""
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    monkeypatch.setattr(sys, "stderr", handler.stream)
+    log.configure("test")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "streamlit.runtime.scriptrunner.script_runner",
+        "uvicorn",
+        "uvicorn.error",
+        "uvicorn.access",
+        "apscheduler.executors.default",
+        "procrastinate.worker",
+        "httpx",
+        "httpcore.connection",
+        "huggingface_hub.utils",
+        "asyncio",
+        "py.warnings",
+        "a.library.that.comes.later",
+    ],
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_no_librarys_own_handler_writes_a_secret(
+    lines: Any, monkeypatch: pytest.MonkeyPatch, name: str, when: str
+) -> None:
+    """A line, a traceback, and what a person reads of where it was: of loggers that print by themselves."""
+    own = logging.getLogger(name)
+    printed, level = io.StringIO(), own.level
+    handler = logging.StreamHandler(printed)
+    own.setLevel(logging.WARNING)
+    own.addHandler(handler)
+    own.propagate = when == "before"
+    if when == "before":  # as a library that is there already when the process is configured
+        configure_again(monkeypatch)
+    try:
+        own.warning(SAID)
+        own.error("%s", SAID, stack_info=True)
+        raise ValueError(SAID)
+    except ValueError:
+        own.exception("failed for %s", SAID)
+    finally:
+        own.removeHandler(handler)
+        own.propagate = True
+        own.setLevel(level)
+    written = lines()
+    assert [line["logger"] for line in written] == [name] * 3
+    assert all("token=***" in line["event"] for line in written)
+    assert "ValueError" in written[-1]["exception"]
+    assert SECRET not in json.dumps(written)
+    assert printed.getvalue() == ""
+
+
+def test_streamlits_loggers_are_routed_however_often_it_sets_them_up(lines: Any) -> None:
+    """It does so for each module when that is first imported, and for all at each new configuration."""
+    known = streamlit.logger.get_logger("streamlit.of_this_test")
+    streamlit.logger.update_formatter()
+    later = streamlit.logger.get_logger(f"streamlit.of_this_test_{uuid.uuid4().hex}")
+    for logger in (known, later):
+        assert logger.handlers
+        logger.error("Uncaught app execution", exc_info=ValueError(SAID))
+    written = lines()
+    assert [line["event"] for line in written] == ["Uncaught app execution"] * 2
+    assert all("token=***" in line["exception"] for line in written)
+    assert SECRET not in json.dumps(written)
+
+
+def test_a_warning_is_a_line_without_its_secret(lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)
+        configure_again(monkeypatch)
+        warnings.warn(SAID, stacklevel=1)
+    [line] = lines()
+    assert (line["logger"], line["level"]) == ("py.warnings", "warning")
+    assert "token=***" in line["event"]
+    assert SECRET not in json.dumps(line)
 
 
 def test_a_page_s_scripts_and_fonts_are_no_lines_unless_they_fail(lines: Any) -> None:
