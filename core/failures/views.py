@@ -6,6 +6,8 @@ from datetime import datetime
 
 from core import access, database
 from core.access import Action, Actor
+from core.deliveries.rollups import KEPT
+from core.deliveries.windows import day_of
 from core.failures import policy
 from core.failures.models import FailureGroup, GroupState
 from core.failures.repository import SQL, find, to_group
@@ -66,6 +68,22 @@ def counts(actor: Actor | None) -> Mapping[GroupState, int]:
     access.check(actor, Action.VIEW)
     with database.reading() as connection:
         return {GroupState(row["state"]): row["n"] for row in SQL["counts"].all(connection)}
+
+
+@dataclass(frozen=True)
+class Counting:
+    """When failures were last sorted into their groups, None: not yet; `more`: some have come since."""
+
+    at: datetime | None
+    more: bool
+
+
+def counting(actor: Actor | None, now: datetime) -> Counting:
+    """Of when the groups' numbers are, and whether there are failures that stand in none of them yet."""
+    access.check(actor, Action.VIEW)
+    with database.reading() as connection:
+        row = SQL["counting"].one(connection, since=day_of(now) - KEPT)
+    return Counting(row["at"], row["more"])
 
 
 def models(actor: Actor | None) -> Sequence[str]:

@@ -14,6 +14,7 @@ from core.failures.models import FailureGroup, GroupState
 from core.plans import views as plans
 from core.plans.models import Source
 from core.plans.policy import LONGEST_PLAN_NAME
+from core.web import export
 from pages.components import (
     chosen_failure,
     errors,
@@ -46,6 +47,8 @@ def show(actor: Actor, signature: str) -> None:
     )
     now, zone = times.now(), times.viewer_zone()
     group = views.group(actor, signature)
+    until = failure_words.counted_until(views.counting(actor, now), zone)
+    st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)} · {until}</div>')
     _head(group, now, zone)
     _actions(actor, group)
     _plans(actor, group, now, zone)
@@ -229,7 +232,11 @@ def _rows(actor: Actor, group: FailureGroup, now: datetime, zone: tzinfo) -> Non
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         look.section("Its generations of 30 days, newest first")
         name = formats.excerpt(failure_words.title(group), LONGEST_PLAN_NAME)
-        resync_all.button(actor, group.signature, Source(wanted), None, "this group", name=name)
+        with st.container(horizontal=True, width="content"):
+            resync_all.button(actor, group.signature, Source(wanted), None, "this group", name=name)
+            link = export.link(actor, wanted, now)
+            if link is not None:
+                st.link_button("CSV of all of them", link, icon=":material/download:")
     key = health_table.table_key(wanted)
     page = health_rows.rows(actor, wanted, now, keyset_table.place(key))
     health_table.table(actor, key, page, None, now, zone)

@@ -8,6 +8,7 @@ import streamlit as st
 from core.access import Actor
 from core.failures import policy, views
 from core.failures.models import FailureGroup, GroupState
+from core.failures.views import Counting
 from pages.components import chosen_failure, errors, failure_words, formats, keyset_table, look, times, who
 from pages.components.health_filters import model_name
 from pages.components.states import icon_html, pill_html
@@ -32,7 +33,9 @@ def show(actor: Actor) -> None:
     with errors.guarded("failure groups"):
         now, zone = times.now(), times.viewer_zone()
         refresh = f"refreshed every {REFRESH_S} s" if st.session_state["failures-live"] else "paused"
-        st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)}, {refresh}</div>')
+        counting = views.counting(actor, now)
+        until = failure_words.counted_until(counting, zone)
+        st.html(f'<div class="so-as-of">As of {times.clock_time(now, zone)}, {refresh} · {until}</div>')
         with st.container(horizontal=True, vertical_alignment="center"):
             chosen = st.segmented_control(
                 "Which", list(CHOICES), default="To see to", required=True, key=SHOW, bind="query-params",
@@ -52,7 +55,7 @@ def show(actor: Actor) -> None:
         before = keyset_table.place(key)
         page = views.groups(actor, now, CHOICES[wanted], model=of, before=before)
         if not page.groups and before is None:
-            keyset_table.nothing(*_nothing(actor, wanted))
+            keyset_table.nothing(*_nothing(actor, wanted, counting))
             return
         for group in page.groups:
             _line(group, now, zone)
@@ -60,8 +63,14 @@ def show(actor: Actor) -> None:
         keyset_table.foot(key, fresh, (), lambda at: times.clock_time(at, zone), ("Back", "Further"))
 
 
-def _nothing(actor: Actor, wanted: str) -> tuple[str, str]:
-    if not views.counts(actor):
+def _nothing(actor: Actor, wanted: str, counting: Counting) -> tuple[str, str]:
+    stand = views.counts(actor)
+    if counting.more:
+        return (
+            f"No group under “{wanted}” yet" if stand else "Failures are being counted",
+            "There are some that stand in no group yet. They come by themselves, mostly within a minute.",
+        )
+    if not stand:
         return "Nothing has failed", "Failures that are the same become a group here, within half a minute."
     return f"No group under “{wanted}”", "Choose another one above."
 
@@ -90,7 +99,7 @@ def _line(group: FailureGroup, now: datetime, zone: tzinfo) -> None:
             f'<div class="so-quiet so-small">{small}</div></div>'
         )
         st.button(
-            formats.in_label(f"Open {title[:60]}"),
+            formats.in_label(f"Open {formats.excerpt(title, 60)} · {model_name(group.model)}"),
             key=f"so-open-failure-{group.signature}",
             on_click=chosen_failure.choose,
             args=(group.signature,),

@@ -1,8 +1,11 @@
 """Failure groups in words: where people stand with one, at which stage it fails, how it develops."""
 
+from datetime import tzinfo
+
 from core.failures import policy
 from core.failures.models import FailureGroup, GroupState, Stage
-from pages.components import formats
+from core.failures.views import Counting
+from pages.components import formats, times
 from pages.components.health_panels import failure_title
 from pages.components.states import Look
 
@@ -47,6 +50,12 @@ def trend(group: FailureGroup) -> tuple[str, str]:
         return f"as many as the day before ({formats.count(group.n_day_before)})", "trending_flat"
     icon = "trending_up" if group.n_day > group.n_day_before else "trending_down"
     return f"{formats.count(group.n_day_before)} the day before", icon
+
+
+def counted_until(found: Counting, zone: tzinfo) -> str:
+    """Of when the groups' numbers are, beside the moment at which the page was drawn."""
+    until = f"failures counted until {times.clock_time(found.at, zone)}" if found.at else "not counted yet"
+    return f"{until}, newer ones are being counted" if found.more and found.at else until
 
 
 def users(group: FailureGroup) -> str:

@@ -105,6 +105,23 @@ SELECT state, count(*) AS n FROM failure_groups GROUP BY state;
 -- The models that failure groups are of.
 SELECT DISTINCT model FROM failure_groups ORDER BY model LIMIT 200;
 
+-- name: counting
+-- When failures were last grouped, and whether there are any that no count has taken up: those that a mark tells of, those of hours that are to be counted, and counted ones while there is no group.
+SELECT (SELECT finished_at FROM job_runs WHERE job = 'failure_groups' AND state = 'succeeded'
+        ORDER BY slot DESC LIMIT 1) AS at,
+       EXISTS (SELECT FROM delivery_dirty_hours WHERE failure IS NOT NULL AND n > 0)
+       OR EXISTS (SELECT FROM delivery_dirty_hours d JOIN generations g
+                  ON g.created_at >= d.hour
+                 AND g.created_at < CASE d.hour WHEN '-infinity' THEN 'infinity' ELSE d.hour + interval '1 hour' END
+                  WHERE d.n IS NULL AND g.delivery_state IN ('failed', 'lost', 'needs_attention')
+                    AND g.created_at >= :since)
+       OR EXISTS (SELECT FROM delivery_rollup_state s JOIN generations g
+                  ON g.created_at < coalesce(s.covered_from, 'infinity')
+                  WHERE g.delivery_state IN ('failed', 'lost', 'needs_attention') AND g.created_at >= :since)
+       OR (NOT EXISTS (SELECT FROM failure_groups)
+           AND EXISTS (SELECT FROM delivery_rollup WHERE measure = 'failure' AND grain = 'day' AND start >= :since))
+       AS more;
+
 -- name: change
 -- Moves a failure group from one of these states to another, by a person.
 UPDATE failure_groups

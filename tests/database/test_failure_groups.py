@@ -15,6 +15,7 @@ from core.deliveries.windows import Filter
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from core.failures import policy, service, views
 from core.failures.models import TRANSITIONS, FailureGroup, GroupState, Stage
+from core.failures.views import Counting
 from tests.database.begun import NOW, VIEWER, count_everything, insert
 
 ADA = access.command_line("ada")
@@ -47,7 +48,9 @@ def unseen() -> bool:
     return any(group.users_of == 0 for group in every())
 
 
-def fail(writer: Writer, at: datetime, message: str = "The upstream timed out after 3 s", n: int = 1) -> None:
+def fail_uncounted(
+    writer: Writer, at: datetime, message: str = "The upstream timed out after 3 s", n: int = 1
+) -> None:
     for _ in range(n):
         writer.execute(
             "INSERT INTO generations (created_at, kind, model, status, delivery_state, failure_category,"
@@ -55,6 +58,10 @@ def fail(writer: Writer, at: datetime, message: str = "The upstream timed out af
             " '500', %s)",
             (at, message),
         )
+
+
+def fail(writer: Writer, at: datetime, message: str = "The upstream timed out after 3 s", n: int = 1) -> None:
+    fail_uncounted(writer, at, message, n)
     count_everything()
 
 
@@ -67,6 +74,37 @@ def one(**found: Any) -> FailureGroup:
 
 def change(group: FailureGroup, state: GroupState, now: datetime = NOW, **more: Any) -> FailureGroup:
     return service.change(ADA, group.signature, state, now, seen=more.pop("seen", group.state), **more)
+
+
+def test_failures_that_no_count_has_taken_up_are_told(writer: Writer) -> None:
+    assert views.counting(VIEWER, NOW) == Counting(None, more=False)
+    fail_uncounted(writer, NOW)
+    assert views.counting(VIEWER, NOW).more, "a mark tells of it"
+    count_everything()
+    assert views.counting(VIEWER, NOW).more, "it is counted and in no group"
+    service.count(NOW)
+    assert not views.counting(VIEWER, NOW).more
+    fail_uncounted(writer, NOW)
+    assert views.counting(VIEWER, NOW).more
+    writer.execute("DELETE FROM delivery_dirty_hours")
+    assert not views.counting(VIEWER, NOW).more
+    writer.execute("INSERT INTO delivery_dirty_hours (hour) VALUES ('-infinity')")
+    assert views.counting(VIEWER, NOW).more, "everything is to be counted anew"
+    writer.execute("TRUNCATE delivery_dirty_hours")
+    writer.execute("UPDATE delivery_rollup_state SET covered_from = %s", (NOW + timedelta(hours=1),))
+    assert views.counting(VIEWER, NOW).more, "its hour was never counted"
+    writer.execute("UPDATE generations SET delivery_state = 'delivered', status = 'success'")
+    writer.execute("TRUNCATE delivery_dirty_hours")
+    assert not views.counting(VIEWER, NOW).more
+
+
+def test_what_is_delivered_is_no_failure_that_is_being_counted(writer: Writer) -> None:
+    writer.execute(
+        "INSERT INTO generations (created_at, kind, model, status, delivery_state)"
+        " VALUES (%s, 'image', 'x/y', 'success', 'delivered')",
+        (NOW,),
+    )
+    assert not views.counting(VIEWER, NOW).more
 
 
 def test_every_groups_numbers_are_those_of_its_rows(counted: Writer) -> None:

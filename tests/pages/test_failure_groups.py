@@ -57,6 +57,29 @@ def test_a_first_day_says_what_comes_here(open_page: OpenPage, alive: None) -> N
     assert "Nothing has failed" in html_of(app)
 
 
+def test_what_has_failed_and_is_not_counted_yet_is_not_called_nothing(
+    open_page: OpenPage, alive: None, connection: Connection
+) -> None:
+    fail(connection, 2)
+    said = html_of(open_page(PAGE))
+    assert "Nothing has failed" not in said
+    assert "Failures are being counted" in said
+    assert "not counted yet" in said
+    count()
+    seeding.run(connection, "failure_groups", 0)
+    said = html_of(open_page(PAGE))
+    assert "<b>2</b> in 24 h" in said
+    assert "failures counted until" in said
+    assert "newer ones are being counted" not in said
+    connection.execute(
+        "INSERT INTO generations (kind, model, status, delivery_state, failure_category, failure_message)"
+        " VALUES ('image', 'x/y', 'failed', 'failed', 'service_error', 'Another one')"
+    )
+    said = html_of(open_page(PAGE))
+    assert "newer ones are being counted" in said
+    assert "No group under “Resolved” yet" in html_of(open_page(PAGE, show="Resolved"))
+
+
 def test_groups_say_what_fails_for_how_many_and_who_has_it(
     open_page: OpenPage, alive: None, connection: Connection
 ) -> None:
@@ -115,6 +138,9 @@ def test_its_generations_lead_to_a_plan_that_stands_with_it(
     [group] = count()
     app = open_page(PAGE, group=group.signature)
     assert len(app.dataframe[0].value) == 2
+    [link] = app.get("link_button")
+    assert link.proto.url.startswith("/api/deliveries.csv?")
+    assert f"signature={group.signature}" in link.proto.url
     [button] = [one for one in app.button if one.label.startswith("Resync all")]
     button.click().run()
     assert not failures_of(app)
