@@ -11,7 +11,7 @@ from core.access import Action, Actor
 from core.alerts import views, words
 from core.alerts.models import Alert, Severity
 from core.notifications.service import Outcome
-from pages.components import alerts, formats, look, times, who
+from pages.components import alerts, formats, look, openers, times, who
 from pages.components.states import Look, icon_html, pill_html
 
 _STARTS = "so-alerts-starts"
@@ -103,7 +103,7 @@ def _cards(
                     page, query = evidence
                     st.page_link(
                         f"{page}.py",
-                        label="See its evidence",
+                        label=openers.named("See its evidence", words.headline(alert)),
                         icon=":material/arrow_forward:",
                         query_params=dict(query),
                     )

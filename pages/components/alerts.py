@@ -9,7 +9,7 @@ import streamlit as st
 from core.access import Action, Actor
 from core.alerts import policy, service, words
 from core.alerts.models import Alert, Kind, Severity
-from pages.components import errors, formats, times
+from pages.components import errors, formats, openers, times
 from pages.components.states import Tone
 
 MACHINERY = frozenset(policy.OF_MACHINERY.values())
@@ -73,7 +73,8 @@ def seen_button(actor: Actor, alert: Alert) -> None:
     """Takes the alert off the list, with a note; nothing for those who may not."""
     if not actor.may(Action.ACKNOWLEDGE_ALERT):
         return
-    with st.popover("Seen", icon=":material/done:", help="Take it off this list, with a note for the others"):
+    label = openers.named("Seen", words.headline(alert))
+    with st.popover(label, icon=":material/done:", help="Take it off this list, with a note for the others"):
         note = f"alert-note-{alert.id}"
         st.text_input(
             "Note", key=note, max_chars=service.MAX_NOTE, placeholder="What you do about it, for the others"

@@ -13,7 +13,7 @@ from core.budget import controls, prices, views
 from core.budget.models import Override
 from core.budget.policy import end_of, month_of
 from core.budget.views import Board
-from pages.components import errors, formats, look, times, who
+from pages.components import errors, formats, look, openers, times, who
 from pages.components.actor import current_actor
 from pages.components.budget_ledger import decimal_of, why_not
 from pages.components.budget_parts import SCOPE_NAMES
@@ -30,7 +30,7 @@ def show(actor: Actor, board: Board, now: datetime, zone: tzinfo) -> None:
             _limit(board, closed)
         _prices(actor, now, zone, closed)
     if board.overrides:
-        with st.container(border=True, gap="small"):
+        with st.container(border=True, gap="small", key="so-overrides"):
             look.section("Overrides")
             for one in board.overrides:
                 _override_line(one, now, zone, closed)
@@ -120,7 +120,7 @@ def _override_line(one: Override, now: datetime, zone: tzinfo, closed: str | Non
     )
     if holds:
         button.button(
-            "End it",
+            openers.named("End it", f"{formats.money(one.amount_usd)} more: {one.reason}"),
             key=f"so-end-{one.id}",
             disabled=closed is not None,
             help=closed,

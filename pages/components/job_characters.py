@@ -18,7 +18,17 @@ from core.trainings.models import Launch
 from core.trainings.references import Character, References
 from core.trainings.sheet import Sheet
 from core.trainings.views import Row, TrainerChoice
-from pages.components import dataset_sheet, draft, errors, formats, look, times, training_form, training_quote
+from pages.components import (
+    dataset_sheet,
+    draft,
+    errors,
+    formats,
+    look,
+    openers,
+    times,
+    training_form,
+    training_quote,
+)
 from pages.components.actor import current_actor
 
 # Stands in the address.
@@ -164,7 +174,7 @@ def _newest(actor: Actor, beginning: UUID) -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"so-job-{job.id}"):
             st.html(_job_html(job, now, zone))
             st.button(
-                "Use",
+                openers.named("Use", f"job {str(job.id)[:8]}"),
                 icon=":material/arrow_forward:",
                 key=f"so-use-{job.id}",
                 help=formats.in_label(f"Use job {str(job.id)[:8]}"),

@@ -21,7 +21,7 @@ def _when(start: datetime, zone: tzinfo, chosen: Filter) -> str:
     if chosen.window == "30d":
         return f"{start.day} {start:%b} (UTC)"
     local = start.astimezone(zone)
-    return f"{local:%H:%M}" if chosen.window == "24h" else f"{local.day} {local:%b, %H:%M}"
+    return f"{local:%a %H:%M}" if chosen.window == "24h" else f"{local.day} {local:%b, %H:%M}"
 
 
 def counts_html(bars: Sequence[Bar], chosen: Filter, zone: tzinfo, page: str = "") -> str:

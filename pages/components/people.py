@@ -9,7 +9,7 @@ import streamlit as st
 from core.access import Actor, Role
 from core.staff import service, views
 from core.staff.models import Person
-from pages.components import errors, formats, look, times
+from pages.components import errors, formats, look, openers, times
 from pages.components.actor import current_actor
 
 PERSON = "person"
@@ -106,7 +106,7 @@ def _line(person: Person, now: datetime, zone: tzinfo) -> None:
         f'<div class="so-small">{state} <span class="so-quiet">· {here}</span></div></div>'
     )
     button.button(
-        "Open",
+        openers.named("Open", person.name or person.email),
         key=f"so-see-{look.safe_key(person.email)}",
         width="stretch",
         on_click=choose,

@@ -8,7 +8,7 @@ import streamlit as st
 from core.access import Actor, Role
 from core.staff import service, views
 from core.staff.models import Person, Session
-from pages.components import look, times, who
+from pages.components import look, openers, times, who
 from pages.components.actor import current_actor
 from pages.components.people import ROLE_HELP, attempt, choose, refusal
 
@@ -93,8 +93,9 @@ def _sign_ins(actor: Actor, person: Person, now: datetime, zone: tzinfo) -> None
     if not found:
         st.html('<div class="so-quiet">No sign-in is open.</div>')
         return
-    for session in found:
-        _sign_in(session, now, zone)
+    with st.container(gap="small", key="so-sign-ins"):
+        for session in found:
+            _sign_in(session, now, zone)
     if len(found) > 1:
         st.button("End all of them", key=f"{_KEY}-end-all", on_click=_end, args=(person.email, None))
     refusal(_KEY, None)
@@ -109,7 +110,10 @@ def _sign_in(session: Session, now: datetime, zone: tzinfo) -> None:
         f" · ends {times.ago_html(session.expires_at, now, zone)}</span></div>"
     )
     button.button(
-        "End it", key=f"{_KEY}-end-{session.number}", on_click=_end, args=(session.email, session.key)
+        openers.named("End it", f"the sign-in of {times.exact(session.began_at, zone)}"),
+        key=f"{_KEY}-end-{session.number}",
+        on_click=_end,
+        args=(session.email, session.key),
     )
 
 

@@ -15,7 +15,7 @@ from core.diagnosis import places, search
 from core.diagnosis.search import By, Found
 from core.errors import InvalidInput
 from core.plans.models import Source
-from pages.components import formats, generation_facts, ids, look, resync_all, times
+from pages.components import formats, generation_facts, ids, look, openers, resync_all, times
 from pages.components.states import look_of, pill_html
 
 KEY = "q"
@@ -117,7 +117,7 @@ def _line(generation: Generation, now: datetime, zone: tzinfo) -> None:
         f" {times.ago_html(generation.created_at, now, zone)}{task}</div></div>"
     )
     door.button(
-        "Open",
+        openers.named("Open", f"{ids.short(str(generation.id))} {what}"),
         key=f"so-found-{generation.id}",
         icon=":material/arrow_forward:",
         width="stretch",

@@ -53,7 +53,8 @@ def _files_html(actor: Actor, line: usage.Line, counted_at: datetime, now: datet
     link = export.storage_link(actor, line, counted_at, now) if line.files else None
     if link is None:
         return number
-    told = f"CSV of these {number} files, as far as they are still there"
+    what = f"{line.purpose.replace('_', ' ')} in {line.bucket}"
+    told = escape(f"CSV of these {number} files of {what}, as far as they are still there")
     return f'<a href="{escape(link)}" title="{told}" aria-label="{told}">{number}</a>'
 
 

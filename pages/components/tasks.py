@@ -27,6 +27,7 @@ from pages.components import (
     formats,
     generation_facts,
     job_words,
+    openers,
     times,
     training_words,
 )
@@ -209,4 +210,5 @@ def _show_one(actor: Actor, task: Task) -> None:
         f'<div><b>{escape(task.headline)}</b></div><div class="so-quiet">{task.detail_html}</div></div>'
     )
     if task.button:
-        door.page_link(task.page, label=task.button, icon=":material/arrow_forward:", query_params=task.query)
+        label = openers.named(task.button, task.headline)
+        door.page_link(task.page, label=label, icon=":material/arrow_forward:", query_params=task.query)

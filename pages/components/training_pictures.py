@@ -11,7 +11,7 @@ from core.trainings import dataset, policy, service, tools
 from core.trainings import detail as run_detail
 from core.trainings.detail import Detail, Picture
 from core.trainings.models import CallState, RunState
-from pages.components import dataset_sheet, errors, formats, look, media, training_actions, who
+from pages.components import dataset_sheet, errors, formats, look, media, openers, training_actions, who
 from pages.components.actor import current_actor, the_actor
 from pages.components.states import Look, icon_html, pill_html
 from pages.components.training_words import drawn_as
@@ -102,7 +102,7 @@ def _picture(actor: Actor, detail: Detail, picture: Picture) -> None:
                 (False, "Does not", "thumb_down"),
             ):
                 st.button(
-                    words,
+                    openers.named(words, f"image {picture.index + 1}"),
                     icon=f":material/{icon}:",
                     key=f"so-judge-{picture.index}-{'yes' if shows else 'no'}",
                     type="primary" if picture.shows is shows else "secondary",

@@ -7,9 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from core.machinery.schedule import SCHEDULE
 from pages.navigation import PAGES
+from tests.browser import keyboard
 from tests.browser.browsers import refused_by_policy
 from tests.browser.conftest import OpenTab, Product, Tab
 
@@ -22,6 +24,8 @@ STREAMLITS_OWN: dict[str, tuple[str, ...]] = {
     "listitem": ('<li class="st-emotion-cache-',),
 }
 ADDRESSES = [f"/{'' if n == 0 else entry.url_path}" for n, entry in enumerate(PAGES)]
+# Lists with popovers, tiles and lines that are buttons, cards, and a table: each is met by Tab, stop by stop.
+WALKED = {"/", "/scheduler", "/delivery_health?state=failed"}
 DEEPER = ["/scheduler?job=poll", "/delivery_health?state=failed", "/alerts?show=Past"]
 GROUND = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
 
@@ -57,13 +61,50 @@ def test_a_page_keeps_its_policy_logs_no_error_and_shuts_nobody_out(full: OpenTa
     tab.open(path)
     assert refused_by_policy(tab.page) == []
     assert tab.faults == []
+    assert tab.evaluate(keyboard.ALIKE) == [], "called alike, and leading elsewhere"
     if AXE.is_file():
         tab.evaluate(AXE.read_text())
+    shut_out(tab, path)
+    light = tab.evaluate(GROUND)
+    tab.page.emulate_media(color_scheme="dark")
+    tab.page.wait_for_function(f"light => {GROUND} !== light", arg=light)
+    shut_out(tab, path)
+
+
+def shut_out(tab: Tab, path: str) -> None:
+    """Nobody is, who hears the page or goes by its keyboard, in this light."""
+    if AXE.is_file():
         assert serious(tab) == []
-        light = tab.evaluate(GROUND)
-        tab.page.emulate_media(color_scheme="dark")
-        tab.page.wait_for_function(f"light => {GROUND} !== light", arg=light)
-        assert serious(tab) == [], "in the dark"
+    if path in WALKED:
+        stops = keyboard.walk(tab)
+        assert [stop.name for stop in stops if "Skip to" in stop.name] == [stops[0].name]
+        assert len(stops) > len(PAGES)
+        assert keyboard.faults_of(stops) == []
+
+
+def test_a_popover_is_entered_and_left_by_the_keyboard(full: OpenTab) -> None:
+    """Tab goes on within it and then to what follows its button; Escape gives the focus back."""
+    tab = full()
+    tab.open("/")
+    button = tab.button("Seen 1 result lost")
+    within = tab.page.get_by_test_id("stPopoverBody")
+    button.focus()
+    tab.page.keyboard.press("Enter")
+    within.wait_for()
+    tab.page.keyboard.press("Tab")
+    expect(within.get_by_role("textbox", name="Note")).to_be_focused()
+    tab.page.keyboard.press("Shift+Tab")
+    expect(button).to_be_focused()
+    tab.page.keyboard.press("Tab")
+    tab.page.keyboard.press("Tab")
+    expect(within.get_by_role("button", name="I have seen it")).to_be_focused()
+    tab.page.keyboard.press("Tab")
+    expect(tab.page.get_by_role("link", name="Open 1 result lost")).to_be_focused()
+    button.focus()
+    tab.page.keyboard.press("Tab")
+    tab.page.keyboard.press("Escape")
+    within.wait_for(state="detached")
+    expect(button).to_be_focused()
 
 
 def serious(tab: Tab) -> list[tuple[str, Any, str]]:

@@ -99,7 +99,7 @@ def test_only_who_may_see_the_evidence_is_led_to_it(
     assert ("debug_sync?q=" in html_of(app)) is led
     assert str(ids["storing"])[-8:] in html_of(app)
     assert "Needs attention: FLUX.2 Pro" in html_of(overview)
-    assert bool([link for link in overview.page_link if link.label == "Open"]) is led
+    assert bool([link for link in overview.page_link if link.label.startswith("Open *")]) is led
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""A page as who goes by the keyboard meets it: each stop of Tab, whether it is seen, what it is called."""
+
+from dataclasses import dataclass
+
+from tests.browser.conftest import Tab
+
+MOST_STOPS = 200
+# The element that has the focus: what it is called, whether it can be seen, and the contrast of its ring: its
+# own outline, that of the card or table around it, or the frame of a field that is typed in.
+STOP = """
+() => {
+  const at = document.activeElement;
+  if (!at || at === document.body) return null;
+  const canvas = document.createElement('canvas'); canvas.width = canvas.height = 1;
+  const pen = canvas.getContext('2d', {willReadFrequently: true});
+  const rgba = text => {
+    pen.clearRect(0, 0, 1, 1); pen.fillStyle = text; pen.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
+  };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = element => {
+    const layers = [];
+    for (let one = element; one; one = one.parentElement) {
+      const color = rgba(getComputedStyle(one).backgroundColor);
+      if (color[3] > 0) layers.push(color);
+      if (color[3] === 1) break;
+    }
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const contrast = (color, element) => {
+    const below = ground(element.parentElement || element);
+    const [one, two] = [light(over(rgba(color), below)), light(below)].sort((a, b) => b - a);
+    return (one + 0.05) / (two + 0.05);
+  };
+  const typed = at.matches('input:not([type=checkbox], [type=radio]), textarea');
+  let ring = 0, seen = false;
+  for (let one = at; one && !one.matches('[data-testid=stMainBlockContainer]'); one = one.parentElement) {
+    const style = getComputedStyle(one), box = one.getBoundingClientRect();
+    if (style.outlineStyle === 'solid' && parseFloat(style.outlineWidth) >= 2 && style.opacity !== '0')
+      ring = Math.max(ring, contrast(style.outlineColor, one));
+    if (typed && parseFloat(style.borderTopWidth) >= 1)
+      ring = Math.max(ring, contrast(style.borderTopColor, one));
+    seen = seen || (box.width > 2 && box.height > 2 && box.bottom > 0 && box.top < innerHeight);
+  }
+  window.__stops ??= new Map();
+  if (!window.__stops.has(at)) window.__stops.set(at, window.__stops.size);
+  const own = at.getAttribute('aria-label') || at.innerText || at.labels?.[0]?.innerText || at.title || '';
+  const name = at.closest('[data-testid=stDataFrame]') ? 'a table' : own;
+  return [window.__stops.get(at), at.tagName.toLowerCase(), name.trim().replace(/\\s+/g, ' '), ring, seen,
+          at.tabIndex];
+}
+"""
+# What several buttons or links of the page are called alike although they do not lead to the same place. What
+# belongs to one thing, such as a table's tools, is told apart by the list that it names.
+ALIKE = """
+() => {
+  const found = new Map();
+  for (const one of document.querySelectorAll('[data-testid=stMain] :is(button, a[href])')) {
+    if (!one.checkVisibility({visibilityProperty: true})) continue;
+    if (one.closest('[data-testid=stElementToolbar], [data-testid=stSelectbox]')) continue;
+    const words = one.cloneNode(true);
+    words.querySelectorAll('[data-testid=stIconMaterial], [aria-hidden=true]').forEach(icon => icon.remove());
+    const said = one.getAttribute('aria-label') || words.textContent || one.title;
+    const name = said.trim().replace(/\\s+/g, ' ');
+    if (!found.has(name)) found.set(name, new Set());
+    found.get(name).add(one.href || one);
+  }
+  return [...found].filter(([, places]) => places.size > 1).map(([name, places]) => [name, places.size]);
+}
+"""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One stop: the element's number, tag and name, the contrast of its ring, whether any of it is seen."""
+
+    number: int
+    tag: str
+    name: str
+    ring: float
+    seen: bool
+    tabindex: int
+
+
+def walk(tab: Tab) -> list[Stop]:
+    """Every stop of Tab from the document's begin until its end, or until one comes again."""
+    tab.evaluate("(document.activeElement.blur(), window.__stops = new Map())")
+    stops: list[Stop] = []
+    for _ in range(MOST_STOPS):
+        tab.page.keyboard.press("Tab")
+        found = tab.evaluate(STOP)
+        if found is None:
+            if stops:
+                break
+            continue
+        stop = Stop(*found)
+        if stops and stop.number == stops[-1].number:
+            continue  # a table's next cell
+        if any(stop.number == known.number for known in stops):
+            break
+        stops.append(stop)
+    return stops
+
+
+def faults_of(stops: list[Stop]) -> list[str]:
+    """What is wrong with them: a stop that is not seen, has no name, a faint ring or a place of its own."""
+    return [
+        f"{stop.tag} “{stop.name[:40]}”: ring {stop.ring:.1f}, seen {stop.seen}, tabindex {stop.tabindex}"
+        for stop in stops
+        if stop.ring < 3 or not stop.seen or not stop.name or stop.tabindex > 0
+    ]
