@@ -125,13 +125,15 @@ def every_line(actor: Actor | None, wanted: Filter) -> Iterator[Line]:
 def of(actor: Actor | None, object_ids: Sequence[str]) -> tuple[Line, ...]:
     """The newest lines of these things, for their own page; open to all who may look at it.
 
-    Who reported something, and why, is for those who decide about it.
+    Who reported something, and why, is for those who decide about it; from which machine somebody acted, for
+    those who may read the audit log.
     """
     actor = access.check(actor, Action.VIEW)
     with database.reading() as connection:
         found = _rows(connection, Filter(), list(object_ids), None, OF_ONE_THING)
-    decides = actor.may(Action.MODERATE_LORA)
-    return tuple(line for line in found if decides or line.action != REPORTED)
+    decides, reads = actor.may(Action.MODERATE_LORA), actor.may(Action.READ_AUDIT)
+    told = (line for line in found if decides or line.action != REPORTED)
+    return tuple(line if reads else replace(line, address=None) for line in told)
 
 
 def choices(actor: Actor | None) -> tuple[list[str], list[str]]:

@@ -306,6 +306,7 @@ WORDS: dict[Kind, Words] = {
         _pods,
         "They bear our mark at RunPod and belong to no run. They are ended every five minutes.",
         RUNS,
+        lambda alert: {"pods": ",".join(map(str, alert.evidence.get("pods", ())))},
     ),
     Kind.STORAGE_GROWTH: Words(
         _grown, "A quarter more than there was within a week. See what is stored, and for what.", HEALTH

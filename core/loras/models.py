@@ -76,7 +76,8 @@ class Search:
     `text`: words of name, description or trigger word; `creator`: the beginning of a creator's name; `mine`:
     the viewer's own; `rating`: at least so many stars on average; `archived`: those out of use in place of
     those in use; `restricted`: private or hidden ones alone; `wrong`: whose weights are missing or not what
-    they were, in use or not.
+    they were, in use or not; `counted`: those that count in the quotas of the month with this first day, in
+    use or not.
     """
 
     text: str | None = None
@@ -92,6 +93,7 @@ class Search:
     archived: bool = False
     restricted: bool = False
     wrong: bool = False
+    counted: date | None = None
     sort: Sort = Sort.POPULAR
 
 

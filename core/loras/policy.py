@@ -22,6 +22,8 @@ NEAR = 200
 COUNTED_TO = 10_000
 # So many LoRAs with wrong weights are counted by an alert, and listed.
 MOST_WRONG = 10_000
+# With a budget for some hundred trainings a month these are all that count in its quotas.
+MOST_COUNTED = 10_000
 # So small that it may be read as a whole, should what is looked for stand at an order's very end.
 SMALL = 50_000
 MAX_OFFSET = 10_000

@@ -1,13 +1,14 @@
 """Rows of the library as dataclasses, and the one way in which it is searched."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping
 
 from core import database
+from core.budget.policy import next_month
 from core.loras import policy, totals
 from core.loras.models import Card, Found, Lora, Place, Search, Sight, Sort, Standing
 
@@ -107,6 +108,10 @@ def _asked(connection: Connection, sight: Sight, wanted: Search) -> tuple[dict[s
     values = _values(sight, wanted)
     if wanted.wrong:
         values["among"] = wrong_weights(connection)
+    if wanted.counted is not None:
+        counting = counted_in(connection, wanted.counted)
+        among = values["among"]
+        values["among"] = counting if among is None else [one for one in counting if one in set(among)]
     text = policy.clean(wanted.text or "")
     if text:
         values["words"] = _query(connection, policy.words_of(text))
@@ -128,6 +133,15 @@ def wrong_weights(connection: Connection) -> list[UUID]:
     return [row["id"] for row in SQL["wrong_weights"].all(connection, most=policy.MOST_WRONG)]
 
 
+def counted_in(connection: Connection, month: date) -> list[UUID]:
+    """The LoRAs that count in the quotas of the month with this first day."""
+    first, following = (datetime(day.year, day.month, 1, tzinfo=UTC) for day in (month, next_month(month)))
+    rows = SQL["counted_in_month"].all(
+        connection, month=first, next_month=following, most=policy.MOST_COUNTED
+    )
+    return [row["id"] for row in rows]
+
+
 def _query(connection: Connection, words: Sequence[str]) -> str | None:
     if not words:
         return None
@@ -139,9 +153,10 @@ def _query(connection: Connection, words: Sequence[str]) -> str | None:
 
 
 def _values(sight: Sight, wanted: Search) -> dict[str, Any]:
+    either = wanted.wrong or wanted.counted is not None
     return {
         **sight_values(sight),
-        "archived": None if wanted.wrong and not wanted.archived else wanted.archived,
+        "archived": None if either and not wanted.archived else wanted.archived,
         "among": None,
         "words": None,
         "near": None,

@@ -3,7 +3,7 @@ viewer may see."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from core.loras.models import (
     Version,
 )
 from core.loras.repository import SQL, find, sight_values, statuses
+from core.loras.repository import counted_in as find_counted
 from core.loras.repository import wrong_weights as find_wrong
 
 MAX_PAGE = 100
@@ -79,6 +80,14 @@ def wrong_weights(actor: Actor | None) -> int:
     access.check(actor, Action.BROWSE_LORAS)
     with database.statement() as connection:
         return len(find_wrong(connection))
+
+
+def counted_in(actor: Actor | None, month: date) -> int:
+    """How many LoRAs count in the quotas of the month with this first day, also those that the actor may not
+    see."""
+    access.check(actor, Action.BROWSE_LORAS)
+    with database.statement() as connection:
+        return len(find_counted(connection, month))
 
 
 def get(actor: Actor | None, lora_id: UUID) -> Lora:

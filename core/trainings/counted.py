@@ -20,6 +20,9 @@ class What(StrEnum):
     FAILED = "failed"
     FAILURES = "failures"
     OVER = "over"
+    VERDICT = "verdict"
+    DOUBT = "doubt"
+    PODS = "pods"
 
 
 _BADLY = frozenset({RunState.FAILED, RunState.CANCELLED})
@@ -29,8 +32,10 @@ STATES: Mapping[What, frozenset[RunState]] = {
     What.FAILED: frozenset({RunState.FAILED}),
     What.FAILURES: _BADLY,
     What.OVER: _BADLY | {RunState.COMPLETED},
+    What.VERDICT: frozenset({RunState.AWAITING_VERDICT}),
+    What.DOUBT: frozenset({RunState.NEEDS_ATTENTION}),
 }
-# What it was counted by, without which an address names none of it.
+# What it was counted by, without which an address names none of it; the others are those of this moment.
 _BY = {
     What.SILENT: "until",
     What.UNJUDGED: "until",
@@ -45,8 +50,9 @@ _REAL = frozenset({What.SILENT, What.FAILED})
 @dataclass(frozen=True)
 class Counted:
     """Runs launched from `since` on, of which `what` was counted: silent ones and those that nobody has
-    judged, both since before `until`; failed ones; or those with lines in the `month` of the budget, all that
-    are over or the failures alone. None: not by that."""
+    judged, both since before `until`; failed ones; those with lines in the `month` of the budget, all that
+    are over or the failures alone; or those that now wait for a verdict, are in doubt or have a pod.
+    None: not by that."""
 
     what: What | None = None
     since: datetime | None = None
@@ -56,7 +62,7 @@ class Counted:
     @property
     def states(self) -> frozenset[RunState] | None:
         """Where such a run stands; None: anywhere."""
-        return STATES[self.what] if self.what else None
+        return STATES.get(self.what) if self.what else None
 
     def query(self) -> dict[str, str]:
         """Its parameters for an address."""
@@ -75,6 +81,7 @@ class Counted:
             "silent_before": self.until if self.what is What.SILENT else None,
             "unjudged_before": self.until if self.what is What.UNJUDGED else None,
             "month": self.month,
+            "with_pod": self.what is What.PODS,
             "only_real": self.what in _REAL,
         }
 
@@ -90,6 +97,8 @@ def read(parameters: Mapping[str, str]) -> tuple[Counted, list[str]]:
     what = What(asked) if asked in list(What) else None
     if asked is not None and what is None:
         faults.append(said.no_choice("counted", asked, list(What)))
+    if what and what not in _BY:
+        return Counted(what), faults
     by = _BY[what] if what else "since"
     value = parameters.get(by)
     at = said.month(value) if by == "month" else said.exact(value)

@@ -1,7 +1,7 @@
 """Whether trainings are worth what they cost: by run, by creator, against what was quoted; and quotas."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -19,6 +19,10 @@ SQL = queries.load("spending")
 ENDED_BADLY = {RunState.FAILED, RunState.CANCELLED}
 ENDED = {RunState.COMPLETED, *ENDED_BADLY}
 CREATORS = 12
+# With a budget for some hundred trainings a month all of its creators are read.
+MOST_CREATORS = 10_000
+# An alert names as many pods without a run.
+MOST_PODS = 20
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def worth(actor: Actor | None, month: date) -> Worth:
         rows = SQL["runs_of_month"].all(connection, month=month)
     over = [row for row in rows if row["state"] in ENDED]
     badly = [row for row in over if row["state"] in ENDED_BADLY]
-    creators = sorted(_by_creator(rows), key=lambda one: one.settled_usd + one.reserved_usd, reverse=True)
+    creators = sorted(_by_creator(rows), key=lambda one: (one.settled_usd, one.reserved_usd), reverse=True)
     return Worth(
         completed=sum(row["runs"] for row in over if row["state"] == RunState.COMPLETED),
         failed=sum(row["runs"] for row in badly),
@@ -129,9 +133,27 @@ def quotas(actor: Actor | None, month: date) -> tuple[Quota, ...]:
             connection,
             month=datetime(month.year, month.month, 1, tzinfo=UTC),
             next_month=datetime(following.year, following.month, 1, tzinfo=UTC),
-            limit=50,
+            limit=MOST_CREATORS,
         )
     return tuple(Quota(row["creator"], row["name"], row["used"]) for row in rows)
+
+
+@dataclass(frozen=True)
+class OrphanPod:
+    """A pod of ours that belonged to no run; `ended_at` is None while it runs."""
+
+    pod_id: str
+    usd_per_hour: Decimal | None
+    seen_at: datetime
+    ended_at: datetime | None
+
+
+def orphan_pods(actor: Actor | None, pods: Sequence[str]) -> tuple[OrphanPod, ...]:
+    """The pods without a run of these ids, which an alert names; those that run first."""
+    access.check(actor, Action.VIEW)
+    with database.reading() as connection:
+        rows = SQL["orphans_named"].all(connection, pods=list(pods[:MOST_PODS]))
+    return tuple(OrphanPod(**row) for row in rows)
 
 
 def keep_counts(now: datetime) -> int:

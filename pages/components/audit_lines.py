@@ -101,7 +101,7 @@ def _line_html(line: Line, now: datetime, zone: tzinfo, with_object: bool) -> st
 
 
 def _object_html(line: Line) -> str:
-    whole = line.object_id or ""
+    whole = audit_words.called(line)
     title = f' title="{escape(whole)}"'
     name = escape(ids.short(whole) if _ID.fullmatch(whole) else formats.excerpt(whole, 60))
     place = audit_words.place(line)

@@ -87,6 +87,12 @@ def action(code: str | None) -> str:
     return WORDS.get(code or "", (code or "did something").replace("_", " ").replace(".", ": "))
 
 
+def called(line: Line) -> str:
+    """The name or the number of what it was done to, with its unit where it is a bare one."""
+    whole = line.object_id or ""
+    return f"seed {whole}" if line.object_type == "rehearsal" and whole.isdigit() else whole
+
+
 def place(line: Line) -> str | None:
     """The address of what it was done to; None for what has no page."""
     found = PLACES.get(line.object_type or "")

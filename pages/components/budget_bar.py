@@ -58,8 +58,8 @@ def tone_of(position: Position) -> str:
     return "attention" if position.settled_usd >= position.alert_usd else "good"
 
 
-def head_html(position: Position) -> str:
-    """What was paid, what is promised, what is left."""
+def head_html(position: Position, opens: str = "") -> str:
+    """What was paid, what is promised, what is left; `opens` is where the lines behind it stand."""
     icon = {"bad": "money_off", "attention": "warning", "good": "check_circle"}[tone_of(position)]
     if not position.has_limit:
         rest = "no limit is set for it"
@@ -68,12 +68,19 @@ def head_html(position: Position) -> str:
     else:
         rest = f"{formats.total(position.left_usd)} left of {formats.money(position.limit_usd)}"
     more = f", {formats.money(position.override_usd)} of it by override" if position.override_usd else ""
+    reserved = _opened("", formats.total(position.reserved_usd), opens)
     return (
         f'<div class="so-row so-{tone_of(position)}"><span class="so-budget-icon">{icon_html(icon)}</span>'
-        f'<span class="so-big">{formats.total(position.settled_usd)}</span>'
-        f'<span class="so-quiet">settled · <b>{formats.total(position.reserved_usd)}</b> reserved ·'
+        f"{_opened('so-big', formats.total(position.settled_usd), opens)}"
+        f'<span class="so-quiet">settled · <b>{reserved}</b> reserved ·'
         f" {escape(rest)}{escape(more)}</span></div>"
     )
+
+
+def _opened(style: str, number: str, opens: str) -> str:
+    if opens:
+        return f'<a class="so-counted {style}" target="_self" href="{escape(opens)}">{number}</a>'
+    return f'<span class="{style}">{number}</span>' if style else number
 
 
 def outlook_html(board: Board, now: datetime) -> str:

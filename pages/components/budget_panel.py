@@ -21,7 +21,7 @@ def show(actor: Actor, now: datetime) -> None:
         going = "too early for a forecast"
     mark = definition.mark_html("Budget", FIGURES["month"])
     st.html(definition.head_html("Budget", f"trainings in {position.month:%B}, {going}", mark))
-    st.html(budget_bar.head_html(position) + budget_bar.bar_html(position))
+    st.html(budget_bar.head_html(position, "budget") + budget_bar.bar_html(position))
     if st.button(
         "Budget", icon=":material/arrow_forward:", icon_position="right", type="tertiary", key="so-to-budget"
     ):

@@ -126,35 +126,42 @@ def _line(
 
 
 def _creators(creators: Sequence[Creator], board: Board, base: Filter) -> None:
-    """Who launched the runs; then users of lines without a run here. A user's lines open, staff have none."""
+    """Who launched the runs, and users of lines without a run here, whoever paid most first. A user's lines
+    open, staff have none."""
     known = {one.key.removeprefix("user:") for one in creators}
+    others = (part for part in board.users if part.key and part.key not in known)
+    people = [
+        *((one, ("run", "runs")) for one in creators),
+        *((_user(part, board), ("line", "lines")) for part in others),
+    ]
+    people.sort(key=lambda person: (person[0].settled_usd, person[0].reserved_usd), reverse=True)
     with st.container(border=True, height="stretch", gap="small"):
         st.html('<div class="so-panel-head"><b>By person</b></div>')
-        others = [part for part in board.users if part.key and part.key not in known]
-        if not creators and not others:
+        if not people:
             st.html('<div class="so-quiet">Nothing in this month.</div>')
-        for one in creators[:SHOWN]:
-            if one.key.startswith("user:"):
-                part = Part(one.key.removeprefix("user:"), one.settled_usd, one.reserved_usd, one.runs)
-                _line(
-                    one.key,
-                    one.name or _person(one.key),
-                    part,
-                    base.but(user=UUID(part.key)),
-                    counted=("run", "runs"),
-                )
-                continue
-            reserved = f", {formats.money(one.reserved_usd)} reserved" if one.reserved_usd else ""
-            runs = f"{formats.counted(one.runs, 'run', 'runs')}{reserved}"
-            st.html(
-                f'<div class="so-line-card"><div class="so-clip">{escape(one.name or _person(one.key))}</div>'
-                f'<b class="so-number">{escape(formats.total(one.settled_usd))}</b>'
-                f'<div class="so-quiet so-small so-clip">{escape(runs)}</div></div>'
-            )
+        for one, counted in people[:SHOWN]:
+            _creator(one, counted, base)
 
-        for part in others[: max(0, SHOWN - len(creators))]:
-            name = board.names.get(part.key) or _person(part.key)
-            _line(f"user-{part.key}", name, part, base.but(user=UUID(part.key)))
+
+def _user(part: Part, board: Board) -> Creator:
+    return Creator(
+        f"user:{part.key}", board.names.get(part.key), part.lines, part.settled_usd, part.reserved_usd
+    )
+
+
+def _creator(one: Creator, counted: tuple[str, str], base: Filter) -> None:
+    name, user = one.name or _person(one.key), one.key.removeprefix("user:")
+    if user != one.key:
+        part = Part(user, one.settled_usd, one.reserved_usd, one.runs)
+        _line(one.key, name, part, base.but(user=UUID(user)), counted=counted)
+        return
+    reserved = f", {formats.money(one.reserved_usd)} reserved" if one.reserved_usd else ""
+    runs = f"{formats.counted(one.runs, *counted)}{reserved}"
+    st.html(
+        f'<div class="so-line-card"><div class="so-clip">{escape(name)}</div>'
+        f'<b class="so-number">{escape(formats.total(one.settled_usd))}</b>'
+        f'<div class="so-quiet so-small so-clip">{escape(runs)}</div></div>'
+    )
 
 
 def past_months(board: Board, wanted: Filter) -> None:

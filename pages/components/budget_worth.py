@@ -11,14 +11,13 @@ from core.budget.ledger import FAILURES, Filter
 from core.trainings.counted import Counted, What
 from core.trainings.figures import FIGURES
 from core.trainings.spending import Quota, Worth
-from pages.components import definition, formats
+from pages.components import chosen_lora, definition, formats
 from pages.components.budget_parts import go
 from pages.components.training_words import trainer
 
 
 def show(found: Worth, quotas: Sequence[Quota], month: date) -> None:
-    """Four numbers: a completed LoRA, failures, estimate against actual, quotas; the first three open what
-    they count."""
+    """Four numbers: a completed LoRA, failures, estimate against actual, quotas; each opens its rows."""
     over = Counted(What.OVER, month=month)
     per = found.per_completed_usd
     drift = sum((one.settled_usd - one.quoted_usd for one in found.drifts), Decimal(0))
@@ -66,7 +65,7 @@ def show(found: Worth, quotas: Sequence[Quota], month: date) -> None:
                 if quotas
                 else "nobody has begun one"
             ),
-            None,
+            month if quotas else None,
         ),
     )
     with st.grid(4, min_column_width=150, gap="small"):
@@ -74,7 +73,7 @@ def show(found: Worth, quotas: Sequence[Quota], month: date) -> None:
             _number(*number)
 
 
-def _number(name: str, figure: str, big: str, small: str, opens: Filter | Counted | None) -> None:
+def _number(name: str, figure: str, big: str, small: str, opens: Filter | Counted | date | None) -> None:
     kind = "tile" if opens is None else "card-worth"
     with st.container(key=f"so-{kind}-{figure}", gap=None, height="stretch"):
         st.html(definition.name_html(name, definition.mark_html(name, FIGURES[figure])))
@@ -84,8 +83,10 @@ def _number(name: str, figure: str, big: str, small: str, opens: Filter | Counte
         )
         if isinstance(opens, Filter):
             st.button(f"Show the lines of {name}", key=f"so-open-{figure}", on_click=go, args=(opens,))
-        elif opens and st.button(f"Show the runs of {name}", key=f"so-open-{figure}"):
+        elif isinstance(opens, Counted) and st.button(f"Show the runs of {name}", key=f"so-open-{figure}"):
             st.switch_page("training_runs.py", query_params=opens.query())
+        elif isinstance(opens, date) and st.button("Show the LoRAs of this month", key=f"so-open-{figure}"):
+            st.switch_page("lora_library.py", query_params={chosen_lora.COUNTED: f"{opens:%Y-%m}"})
 
 
 def signed(share: float | None) -> str:

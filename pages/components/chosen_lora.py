@@ -1,11 +1,12 @@
 """The LoRA that the library shows, and what the library is asked for. Both stand in the address."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
 import streamlit as st
 
+from core import said
 from core.loras.models import STATUSES, Search, Sort
 from pages.components import address
 
@@ -13,6 +14,7 @@ PARAMETER = "lora"
 SEARCH, SORT, STATUS, CREATOR, SINCE = "search", "sort", "status", "creator", "since"
 BASE, TAG, RATING, PUBLISHED, SHOWN, VIEW = "base", "tag", "rating", "published", "shown", "view"
 WEIGHTS, WRONG = "weights", "wrong"
+COUNTED = "counted"
 FILTERS = (SEARCH, SORT, STATUS, CREATOR, SINCE, BASE, TAG, RATING, PUBLISHED, WEIGHTS, SHOWN, VIEW)
 SINCE_DAYS = {"week": 7, "month": 30, "quarter": 90, "year": 365}
 ALL, MINE, RESTRICTED, ARCHIVED = "All", "Mine", "Private and hidden", "Archived"
@@ -32,15 +34,33 @@ def chosen() -> UUID | None:
 
 def choose(lora_id: UUID) -> None:
     """Show this one, and remember what was asked for, for the way back; for a button's `on_click` too."""
-    st.session_state[_ASKED] = {name: st.session_state[name] for name in FILTERS if name in st.session_state}
+    asked = {name: st.session_state[name] for name in FILTERS if name in st.session_state}
+    st.session_state[_ASKED] = asked | {COUNTED: st.query_params.get(COUNTED)}
     st.query_params[PARAMETER] = str(lora_id)
 
 
 def close() -> None:
     """Show the library again, as it was."""
     st.query_params.clear()
-    for name, value in st.session_state.pop(_ASKED, {}).items():
+    asked = st.session_state.pop(_ASKED, {})
+    if counted := asked.pop(COUNTED, None):
+        st.query_params[COUNTED] = counted
+    for name, value in asked.items():
         st.session_state[name] = value
+
+
+def counted() -> tuple[date | None, str | None]:
+    """The month in whose quotas the LoRAs count that the address asks for; a sentence when it names none."""
+    given = st.query_params.get(COUNTED)
+    month = said.month(given)
+    if given and month is None:
+        return None, f"“{COUNTED}” is no month such as 2026-11: {said.cut(given)}. It is left out."
+    return month, None
+
+
+def forget_counted() -> None:
+    """Ask for LoRAs of any month; for a button's `on_click`."""
+    st.query_params.pop(COUNTED, None)
 
 
 def wanted(now: datetime) -> Search:
@@ -62,6 +82,7 @@ def wanted(now: datetime) -> Search:
         archived=shown == ARCHIVED,
         restricted=shown == RESTRICTED,
         wrong=state.get(WEIGHTS) == WRONG,
+        counted=counted()[0],
         sort=Sort(state.get(SORT) or Sort.POPULAR),
     )
 

@@ -60,3 +60,9 @@ def _words(of: Counted, zone: tzinfo) -> str:
             return f"failed or cancelled, paid from the budget of {month}"
         case What.OVER:
             return f"over, paid from the budget of {month}"
+        case What.VERDICT:
+            return "waiting for a verdict"
+        case What.DOUBT:
+            return "in need of attention"
+        case What.PODS:
+            return "with a pod that runs now"

@@ -42,7 +42,16 @@ def show(actor: Actor) -> None:
             label_visibility="collapsed",
         )
         _filters(actor)
-    address.tell([fault] if fault else ())
+    month, no_month = at.counted()
+    address.tell(one for one in (fault, no_month) if one)
+    if month is not None:
+        st.button(
+            f"counted in the quotas of {month:%B %Y}",
+            icon=":material/close:",
+            key="loras-chip-counted",
+            help="Take this away",
+            on_click=at.forget_counted,
+        )
     if st.session_state.get(at.WEIGHTS) == at.WRONG:
         st.button(
             "weights that are missing or not what they were",
@@ -116,6 +125,7 @@ def _choice(
 
 def clear() -> None:
     """Ask for everything; for a button's `on_click`."""
+    at.forget_counted()
     for name in at.FILTERS:
         if name not in {at.VIEW, at.SORT}:
             st.session_state[name] = at.ALL if name == at.SHOWN else _ANY

@@ -54,7 +54,11 @@ def show(actor: Actor) -> None:
         after = keyset_table.place(key)
         page = views.search(actor, wanted, limit=SHOWN, after=after)
         if wanted.wrong and page.total < (counted := views.wrong_weights(actor)):
-            st.html(_wrong_html(page.total, counted))
+            number = formats.counted(counted, "LoRA has", "LoRAs have")
+            st.html(_fewer_html(page.total, f"{number} wrong weights"))
+        if wanted.counted and page.total < (counted := views.counted_in(actor, wanted.counted)):
+            number = formats.counted(counted, "LoRA counts", "LoRAs count")
+            st.html(_fewer_html(page.total, f"{number} in {wanted.counted:%B %Y}"))
         if not page.cards and after is None:
             _nothing(actor, wanted)
             return
@@ -78,11 +82,10 @@ def _found(page: Page, wanted: Search) -> str:
     return f"{number} for “{wanted.text}”" if wanted.text else number
 
 
-def _wrong_html(shown: int, counted: int) -> str:
-    """Why the list has fewer LoRAs than the alert."""
-    number = formats.counted(counted, "LoRA has", "LoRAs have")
+def _fewer_html(shown: int, counted: str) -> str:
+    """Why the list has fewer LoRAs than the alert or the number that led here."""
     return (
-        f'<div class="so-quiet so-small">{number} wrong weights, {shown:,} of them here: the others do not'
+        f'<div class="so-quiet so-small">{counted}, {shown:,} of them here: the others do not'
         " fit the other filters, or are private or hidden.</div>"
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from html import escape
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
@@ -15,9 +15,9 @@ from core.deliveries.models import DeliveryState
 from core.deliveries.windows import Filter
 from core.settings import Settings
 from core.work import runs
-from pages.components import definition, formats, job_words, outcome_bars, times, visits
+from pages.components import chosen_job, definition, formats, job_words, openers, outcome_bars, times, visits
 from pages.components.look import facts_html
-from pages.components.states import LOOKS, Look, pill_html
+from pages.components.states import LOOKS, Look
 
 _STORAGES = {"local": "a folder of this machine", "supabase": "Supabase", "r2": "Cloudflare R2"}
 COUNTING = "These generations are being counted; the number comes by itself within minutes."
@@ -36,22 +36,18 @@ def delivery(actor: Actor, now: datetime, zone: tzinfo) -> None:
         rate_html = '<div class="so-quiet">No generation has come to its end yet.</div>'
     else:
         rate_html = (
-            f'<div class="so-row"><span class="so-big">{formats.percent(counts.success_rate)}</span>'
+            f'<div class="so-row"><a class="so-counted so-big" target="_self" href="{_of("finished")}">'
+            f"{formats.percent(counts.success_rate)}</a>"
             f'<span class="so-quiet">delivered, the target is {formats.percent(TARGET)}</span></div>'
         )
     lines = [
-        (LOOKS[DeliveryState.DELIVERED], counts.delivered),
-        (IN_FLIGHT, counts.in_flight),
-        (LOOKS[DeliveryState.FAILED], counts.failed),
-        (LOOKS[DeliveryState.LOST], counts.lost),
-        (LOOKS[DeliveryState.NEEDS_ATTENTION], counts.needs_attention),
+        (LOOKS[DeliveryState.DELIVERED], counts.delivered, "delivered"),
+        (IN_FLIGHT, counts.in_flight, "open"),
+        (LOOKS[DeliveryState.FAILED], counts.failed, "failed"),
+        (LOOKS[DeliveryState.LOST], counts.lost, "lost"),
+        (LOOKS[DeliveryState.NEEDS_ATTENTION], counts.needs_attention, "needs_attention"),
     ]
-    parts = "".join(
-        f'<span class="so-row so-nowrap">{pill_html(look)}'
-        f' <b class="so-number">{formats.count(number)}</b></span>'
-        for look, number in lines
-        if number
-    )
+    parts = "".join(openers.counted_html(look, number, _of(state)) for look, number, state in lines if number)
     st.html(
         rate_html
         + outcome_bars.counts_html(bars, Filter(), zone, "delivery_health")
@@ -61,6 +57,11 @@ def delivery(actor: Actor, now: datetime, zone: tzinfo) -> None:
         "Delivery health", icon=":material/arrow_forward:", icon_position="right", type="tertiary"
     ):
         st.switch_page("delivery_health.py")
+
+
+def _of(state: str) -> str:
+    """Where the generations of the last 24 hours stand that are at this state."""
+    return f"delivery_health?{urlencode(Filter(state=state).query())}"
 
 
 def machinery(now: datetime, zone: tzinfo) -> None:
@@ -94,7 +95,8 @@ def _queue_html() -> str:
         running += int(str(queue["running"]))
     if not waiting and not running:
         return "empty"
-    return f"{formats.count(waiting)} waiting, {formats.count(running)} at work"
+    said = f"{formats.count(waiting)} waiting, {formats.count(running)} at work"
+    return f'<a target="_self" href="scheduler">{said}</a>'
 
 
 def _jobs_html(jobs: Sequence[dict[str, object]], now: datetime, zone: tzinfo) -> str:
@@ -102,7 +104,9 @@ def _jobs_html(jobs: Sequence[dict[str, object]], now: datetime, zone: tzinfo) -
     well = sum(_ended_well(job) for job in jobs)
     said = f"all {len(jobs)} succeed" if well == len(jobs) else f"{well} of {len(jobs)} succeed"
     lines = "".join(
-        f"<div>{escape(job_words.task(str(job['job'])))}: {_job_html(job, now, zone)}</div>" for job in jobs
+        f'<div><a target="_self" href="scheduler?{chosen_job.PARAMETER}={escape(str(job["job"]))}">'
+        f"{escape(job_words.task(str(job['job'])))}</a>: {_job_html(job, now, zone)}</div>"
+        for job in jobs
     )
     return f'<details class="so-fold so-flat"><summary>{said}</summary>{lines}</details>'
 

@@ -1,5 +1,6 @@
 """Trainings at a glance: the board, then all of them by filter, in an address that can be shared."""
 
+from collections.abc import Mapping
 from datetime import datetime, tzinfo
 
 import streamlit as st
@@ -9,12 +10,14 @@ from core.providers import training_registry
 from core.trainings import views
 from core.trainings.views import Filter, Row
 from pages.components import (
+    address,
     counted_runs,
     definition,
     errors,
     formats,
     keyset_table,
     look,
+    orphan_pods,
     times,
     training_board,
 )
@@ -25,6 +28,7 @@ from pages.components.training_words import look_of, named, trainer
 
 REFRESH_S = 5
 PROVIDER, SEARCH = "provider", "search"
+_TRAINERS = (ALL, *training_registry.TRAINERS)
 COLUMNS = {
     "open": st.column_config.LinkColumn(
         "Run", display_text=r"([0-9a-f]{8})$", width=78, help="Opens the run"
@@ -39,8 +43,20 @@ COLUMNS = {
 }
 
 
-def show(actor: Actor) -> None:
-    """All of it, for a fragment that refreshes by itself."""
+def faults() -> Mapping[str, str]:
+    """A sentence for each field that the address asks something of that is not there; to be asked for before
+    the fields are made, which take it away."""
+    allowed = {STATE: list(STATES), PROVIDER: [_provider(name) for name in _TRAINERS]}
+    found = {name: address.fault(name, choices) for name, choices in allowed.items()}
+    return {name: fault for name, fault in found.items() if fault}
+
+
+def _provider(name: str) -> str:
+    return "All providers" if name == ALL else trainer(name)
+
+
+def show(actor: Actor, faults: Mapping[str, str]) -> None:
+    """All of it, for a fragment that refreshes by itself; `faults` are said until another choice is made."""
     with errors.guarded("training runs"):
         now, zone = times.now(), times.viewer_zone()
         seen = training_board.board(actor, now)
@@ -50,13 +66,14 @@ def show(actor: Actor) -> None:
             _first_day()
             return
         training_board.numbers(seen, now)
+        orphan_pods.show(actor, now, zone)
         # The runs of a number or an alert stand right below, all of them at the end.
         narrowed = counted_runs.are_chosen()
         if narrowed:
-            _table(actor, now, zone)
+            _table(actor, faults, now, zone)
         training_board.not_over(seen, now, zone)
         if not narrowed:
-            _table(actor, now, zone)
+            _table(actor, faults, now, zone)
 
 
 def _first_day() -> None:
@@ -72,7 +89,7 @@ def _first_day() -> None:
             st.switch_page("launch_training.py")
 
 
-def _filters() -> tuple[str, str, str]:
+def _filters(faults: Mapping[str, str]) -> tuple[str, str, str]:
     """State, provider and part of the name that the table shows; they stand in the address."""
     with st.container(horizontal=True, vertical_alignment="center", key="so-run-filters"):
         state = st.segmented_control(
@@ -87,8 +104,8 @@ def _filters() -> tuple[str, str, str]:
         )
         provider = st.selectbox(
             "Provider",
-            [ALL, *training_registry.TRAINERS],
-            format_func=lambda name: "All providers" if name == ALL else trainer(name),
+            _TRAINERS,
+            format_func=_provider,
             key=PROVIDER,
             bind="query-params",
             label_visibility="collapsed",
@@ -104,12 +121,14 @@ def _filters() -> tuple[str, str, str]:
             icon=":material/search:",
             width=220,
         )
-    return state or ALL, provider or ALL, (search or "").strip()
+    chosen = {STATE: state or ALL, PROVIDER: provider or ALL}
+    address.tell(fault for name, fault in faults.items() if chosen[name] == ALL)
+    return chosen[STATE], chosen[PROVIDER], (search or "").strip()
 
 
-def _table(actor: Actor, now: datetime, zone: tzinfo) -> None:
+def _table(actor: Actor, faults: Mapping[str, str], now: datetime, zone: tzinfo) -> None:
     look.section("All runs")
-    state, provider, search = _filters()
+    state, provider, search = _filters(faults)
     wanted = Filter(
         states=STATES.get(state),
         trainer=None if provider == ALL else provider,
@@ -124,6 +143,8 @@ def _table(actor: Actor, now: datetime, zone: tzinfo) -> None:
         return
     fresh = Slice(tuple(_row(row, zone) for row in page.rows), page.next_before, None, now)
     picked = keyset_table.show(key, fresh, COLUMNS, lambda at: times.clock_time(at, zone))
+    if len(picked) == 1:
+        st.html(f'<a href="training_runs?run={picked[0].id}" target="_self">Open this run</a>')
     if len(picked) == 2:
         one, other = picked
         st.html(

@@ -203,11 +203,11 @@ SELECT start AS day, settled_usd AS usd FROM cost_rollup
 WHERE scope = :scope AND dimension = 'all' AND grain = 'day' AND start >= :since AND settled_usd <> 0 ORDER BY start;
 
 -- name: parts
--- What the month is made of by a dimension, the largest first.
+-- What the month is made of by a dimension, what most was paid for first.
 SELECT key, settled_usd, reserved_usd, lines FROM cost_rollup
 WHERE scope = :scope AND dimension = :dimension AND grain = 'month' AND start = :month
   AND (settled_usd <> 0 OR reserved_usd <> 0)
-ORDER BY settled_usd + reserved_usd DESC, key LIMIT :limit;
+ORDER BY settled_usd DESC, reserved_usd DESC, key LIMIT :limit;
 
 -- name: months
 -- What each month came to, the newest first.

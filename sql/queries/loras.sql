@@ -386,6 +386,14 @@ FROM lora_weight_proofs p JOIN lora_models l ON l.id = p.lora_model_id
 WHERE p.checked_at < :before AND l.training_status = 'completed' AND l.storage_path IS NOT NULL
 ORDER BY p.checked_at, p.lora_model_id LIMIT :limit;
 
+-- name: counted_in_month
+-- The LoRAs that count in the quotas of a month: neither failed nor cancelled, and of a creator that is known.
+SELECT id FROM lora_models
+WHERE training_status <> 'failed' AND coalesce(counted_at, created_at) >= CAST(:month AS timestamptz)
+  AND coalesce(counted_at, created_at) < CAST(:next_month AS timestamptz)
+  AND coalesce(creator_key, CAST(user_id AS text)) IS NOT NULL
+LIMIT :most;
+
 -- name: wrong_weights
 -- LoRAs whose weights are not there, or are not what they were, those that have been so for longest first.
 SELECT p.lora_model_id AS id FROM lora_weight_proofs p JOIN lora_models l ON l.id = p.lora_model_id

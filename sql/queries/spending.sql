@@ -88,6 +88,11 @@ ON CONFLICT (pod_id) DO UPDATE SET ended_at = coalesce(orphan_pods.ended_at, EXC
 SELECT pod_id, usd_per_hour, seen_at, ended_at FROM orphan_pods
 WHERE ended_at IS NULL OR ended_at > :since ORDER BY ended_at IS NULL DESC, seen_at LIMIT 20;
 
+-- name: orphans_named
+-- Pods of ours without a run, by their ids at RunPod: those that run first, then as they were seen.
+SELECT pod_id, usd_per_hour, seen_at, ended_at FROM orphan_pods
+WHERE pod_id = ANY(CAST(:pods AS text[])) ORDER BY ended_at IS NULL DESC, seen_at, pod_id;
+
 -- name: prune_orphans
 -- Forgets pods that ended before the given time.
 DELETE FROM orphan_pods WHERE ended_at < :before;

@@ -589,6 +589,9 @@ WHERE r.state IS NOT NULL
   AND (CAST(:month AS date) IS NULL OR r.id = ANY(ARRAY(
          SELECT CAST(c.key AS uuid) FROM cost_rollup c
          WHERE c.scope = 'trainings' AND c.dimension = 'run' AND c.grain = 'month' AND c.start = :month)))
+  AND (NOT CAST(:with_pod AS boolean) OR r.id = ANY(ARRAY(
+         SELECT c.run_id FROM training_calls c
+         WHERE c.remote_id IS NOT NULL AND c.released_at IS NULL AND c.provider = 'runpod')))
   AND NOT (CAST(:only_real AS boolean) AND studio_ops_is_rehearsed(r.id))
   AND (CAST(:pattern AS text) IS NULL OR l.name ILIKE :pattern)
   AND (CAST(:before_at AS timestamptz) IS NULL OR (r.created_at, r.id) < (:before_at, CAST(:before_id AS uuid)))

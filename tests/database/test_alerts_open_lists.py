@@ -145,6 +145,27 @@ def test_waiting_verdicts_open_those_that_have_waited_for_a_day(connection: Conn
     assert opened(alert) == waiting
 
 
+def test_pods_without_a_run_open_those_that_are_counted(connection: Connection) -> None:
+    """Those that run, and those that ended within a day; the alert stays with what it has counted."""
+    for pod, ended in (
+        ("runs", None),
+        ("ended", NOW - DAY + timedelta(microseconds=1)),
+        ("long ago", NOW - DAY),
+        ("longer ago", NOW - 2 * DAY),
+    ):
+        connection.execute(
+            "INSERT INTO orphan_pods (pod_id, usd_per_hour, seen_at, ended_at) VALUES (%s, 2, %s, %s)",
+            (pod, NOW - 3 * DAY, ended),
+        )
+    service.watch_trainings(NOW)
+    alert = alert_of(Kind.ORPHAN_PODS)
+    page, query = words.evidence_of(alert) or ("", {})
+    assert (page, query) == ("training_runs", {"pods": "runs,ended"})
+    found = spending.orphan_pods(VIEWER, query["pods"].split(","))
+    assert [pod.pod_id for pod in found] == ["runs", "ended"]
+    assert alert.count == len(found)
+
+
 def test_the_success_of_trainings_opens_no_rehearsed_ones(connection: Connection) -> None:
     failed = {run(connection, "failed", created_at=NOW - 2 * DAY - n * HOUR) for n in range(6)}
     for n in range(6):
@@ -289,6 +310,7 @@ def test_no_wrong_weights_are_none_and_not_all(connection: Connection) -> None:
         ({"counted": "silent"}, Counted(), ("“until”",)),
         ({"counted": "silent", "until": "yesterday"}, Counted(), ("“until” is no exact time", "“until”")),
         ({"counted": "<b>"}, Counted(), ("“counted” cannot be “<b>”; it may be silent,",)),
+        ({"counted": "doubt", "since": "x"}, Counted(What.DOUBT), ()),
         ({"counted": "failures", "month": "2026-13"}, Counted(), ("no month such as", "“month”")),
         ({"counted": "failures", "month": "2026-11"}, Counted(What.FAILURES, month=date(2026, 11, 1)), ()),
         ({"since": "x"}, Counted(), ("“since”",)),

@@ -2,15 +2,17 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
-from core import access, database, standing
+from core import access, database, standing, trail
 from core.access import PERMISSIONS, Action, Actor, Role
 from core.errors import Conflict, NotAllowed, NotSignedIn, StudioOpsError
+from core.loras import service as loras
 from core.staff import policy, service
 from core.web.routes import api as app
 from tests.journeys.users import caller, is_error
@@ -113,6 +115,19 @@ def test_a_sign_in_that_has_ended_opens_nothing(world: World, lora: UUID, action
     said = outcome(lambda: TABLE[action].service(admin, lora))
     assert isinstance(said, NotSignedIn)
     assert "You have signed out" in said.message
+
+
+@pytest.mark.parametrize("source", ["page", "api", "command"])
+@pytest.mark.parametrize("role", Role)
+def test_from_where_somebody_acted_is_for_those_who_read_the_audit_log(
+    world: World, lora: UUID, role: Role, source: Source
+) -> None:
+    boss = replace(BOSS, source="page", address="10.20.30.40")
+    loras.tag(boss, [lora], database.now(), add=[f"by {role.value} {source}"])
+    told = trail.of(somebody(role, source), [str(lora)])
+    assert told[0].action == "lora.tag"
+    reads = role in PERMISSIONS[Action.READ_AUDIT]
+    assert {line.address for line in told} - {None} == ({"10.20.30.40"} if reads else set())
 
 
 @each_role(action for action in Action if TABLE[action].api)

@@ -93,16 +93,34 @@ def test_a_driver_opens_its_lines_and_the_filter_stands_in_the_address(
     assert open_page(PAGE, scope="everything", provider="nobody").dataframe.len == 0
 
 
-def failed_run(connection: Connection, usd: str, state: str = "failed") -> uuid.UUID:
+def test_people_stand_by_the_number_that_is_shown(
+    open_page: OpenPage, alive: None, connection: Connection
+) -> None:
+    """Whoever paid most first, with a run of theirs or only lines; what is promised decides among equals."""
+    promised, lines_alone, with_run = (uuid.uuid4() for _ in range(3))
+    failed_run(connection, "3", user_id=with_run)
+    money.spend("2", user_id=lines_alone)
+    money.spend("1", reserved="90", user_id=promised)
+    paid_less = uuid.uuid4()
+    money.spend("1", user_id=paid_less)
+    for scope in ("trainings", "everything"):
+        shown = open_page(PAGE, scope=scope).button
+        order = [button.label[2:10] for button in shown if button.label.startswith("*…")]
+        assert order == [str(user)[-8:] for user in (with_run, lines_alone, promised, paid_less)], scope
+
+
+def failed_run(
+    connection: Connection, usd: str, state: str = "failed", user_id: uuid.UUID | None = None
+) -> uuid.UUID:
     """A run that has cost so much this month."""
-    run_id = uuid.uuid4()
-    money.spend(usd, run_id=run_id)
+    run_id, creator = uuid.uuid4(), f"user:{user_id}" if user_id else "staff:ada"
+    money.spend(usd, run_id=run_id, user_id=user_id)
     connection.execute(
         "WITH lora AS (INSERT INTO lora_models (name, training_status, creator_key)"
-        " VALUES (%s, 'training', 'staff:ada') RETURNING id)"
-        " INSERT INTO lora_training_jobs (id, lora_model_id, state, stage, trainer, steps, trigger_word)"
-        " SELECT %s, id, %s, 'training', 'fal', 1000, 'ada' FROM lora",
-        (f"Ada {run_id}", run_id, state),
+        " VALUES (%s, 'training', %s) RETURNING id, creator_key)"
+        " INSERT INTO lora_training_jobs (id, lora_model_id, creator_key, state, stage, trainer, steps,"
+        " trigger_word) SELECT %s, id, creator_key, %s, 'training', 'fal', 1000, 'ada' FROM lora",
+        (f"Ada {run_id}", creator, run_id, state),
     )
     return run_id
 
@@ -169,7 +187,9 @@ def test_operations_override_with_a_reason_and_twice_is_once(open_page: OpenPage
     assert "$220.00 left of $220.00, $20.00 of it by override" in said
     assert "the campaign of Friday" in said
     assert views.position(money.OPERATOR, datetime.now(UTC)).override_usd == 20
-    [end] = [button for button in app.button if button.label == "End it"]
+    [end] = [
+        button for button in app.button if button.label == r"End it *\$20\.00 more\: the campaign of Friday*"
+    ]
     end.click().run()
     assert "left of $200.00" in html_of(app)
 

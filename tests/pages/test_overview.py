@@ -94,7 +94,7 @@ def test_lost_results_are_one_item_until_somebody_has_seen_them(
     app = open_page("overview.py")
     assert not failures_of(app)
     assert html_of(app).count("9\u00a0results lost") == 1
-    assert [link.label for link in app.page_link] == ["Open"]
+    assert [link.label for link in app.page_link] == ["Open *9 results lost*"]
     [note] = app.text_input
     note.set_value("the customers know")
     [seen] = [button for button in app.button if button.label == "I have seen it"]

@@ -91,7 +91,12 @@ def test_the_filter_stands_in_the_address(open_page: OpenPage, runs: dict[str, s
 def test_a_bad_filter_breaks_nothing(open_page: OpenPage, runs: dict[str, str]) -> None:
     app = open_page(PAGE, state="nonsense", provider="<b>", search="%_'")
     assert not failures_of(app)
-    assert "No such run" in html_of(app)
+    said = html_of(app)
+    assert "No such run" in said
+    assert "“state” cannot be “nonsense”; it may be All, Under way, Needs a person," in said
+    assert "“provider” cannot be “&lt;b&gt;”; it may be All providers, fal, Replicate or RunPod." in said
+    app.segmented_control(key="state").set_value("Failed").run()
+    assert "“state” cannot be" not in html_of(app)
 
 
 def another(connection: Connection, name: str) -> Run:
@@ -155,7 +160,7 @@ def test_a_wrong_value_of_what_was_counted_says_so(open_page: OpenPage, runs: di
     app = open_page(PAGE, counted="<b>", since="yesterday")
     assert not failures_of(app)
     said = html_of(app)
-    assert "“counted” cannot be “&lt;b&gt;”; it may be silent, unjudged, failed, failures or over." in said
+    assert "“counted” cannot be “&lt;b&gt;”; it may be silent, unjudged, failed," in said
     assert "“since” is no exact time: “yesterday”. It is left out." in said
     assert len(table_of(app)["open"]) == 5
 
