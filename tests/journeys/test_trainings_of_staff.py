@@ -119,6 +119,10 @@ def test_what_was_made_before_there_was_an_account_counts_with_it(trainings: Tra
     mine = {card.id for card in library.search(ada, Search(mine=True)).cards}
     assert {run.lora_id for run in (*before, *now)} <= mine
     assert len(mine) == 6
+    by_account = {card.id for card in library.search(customer, Search(mine=True)).cards}
+    owned = trainings.world.sql("SELECT id FROM lora_models WHERE user_id = %s", who)
+    assert by_account == {row.id for row in owned}, "as the row-level policies have it"
+    assert len(by_account) == 3
     moment = trainings.tools.clock()
     used = {one.creator: one.used for one in spending.quotas(ada, budget.month_of(moment))}
     assert used == {f"user:{who}": 5, f"staff:{bo.email}": 1}
