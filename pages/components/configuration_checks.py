@@ -9,7 +9,7 @@ from core.access import Action, Actor
 from core.configuration import service
 from core.configuration.models import Verdict
 from core.configuration.service import Standing
-from pages.components import errors, formats, times, who
+from pages.components import errors, formats, openers, times, who
 from pages.components.actor import current_actor
 from pages.components.states import Look, icon_html, pill_html
 
@@ -92,7 +92,7 @@ def _check(actor: Actor, one: Standing, now: datetime, zone: tzinfo) -> None:
         f'<span class="so-quiet so-small">{_as_of(one, now, zone)}</span></div>'
     )
     button.button(
-        "Check",
+        openers.named("Check", one.check.title),
         icon=":material/refresh:",
         key=f"so-check-do-{one.check.key}",
         help=one.check.looks_at,

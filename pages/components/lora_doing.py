@@ -8,7 +8,7 @@ import streamlit as st
 from core import log
 from core.access import Actor
 from core.loras.policy import MAX_REASON
-from pages.components import errors, look, times
+from pages.components import errors, look, openers, times
 from pages.components.actor import current_actor
 
 _TOLD = "so-lora-told-"
@@ -42,9 +42,12 @@ def with_reason(
     act: Callable[[Actor | None, str, datetime], object],
     *,
     closed: str | None = None,
+    of: str = "",
 ) -> None:
-    """A button that asks for the reason first; `closed` says why it may not be pressed."""
-    with st.popover(words, icon=f":material/{icon}:", disabled=closed is not None, help=closed):
+    """A button that asks for the reason first; `closed` says why it may not be pressed, and `of` in a list
+    which line it is of."""
+    label = openers.named(words, of) if of else words
+    with st.popover(label, icon=f":material/{icon}:", disabled=closed is not None, help=closed):
         st.html(f'<div class="so-popover-words">{means}</div>')
         st.text_input("Why? It stands in the audit log.", key=f"so-why-{key}", max_chars=MAX_REASON)
         st.button(

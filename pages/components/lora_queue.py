@@ -8,7 +8,7 @@ import streamlit as st
 from core.access import Actor
 from core.loras import service, views
 from core.loras.models import Lora, Reason, Reported
-from pages.components import chosen_lora, formats, look, lora_doing, times
+from pages.components import chosen_lora, formats, look, lora_doing, openers, times
 from pages.components.lora_words import REASONS
 
 SHOWN = 5
@@ -64,7 +64,7 @@ def _one(reported: Reported, now: datetime, zone: tzinfo) -> None:
         )
     with doing, st.container(horizontal=True, horizontal_alignment="right"):
         st.button(
-            "Open",
+            openers.named("Open", reported.name),
             icon=":material/open_in_new:",
             key=f"so-queue-open-{reported.id}",
             on_click=chosen_lora.choose,
@@ -77,11 +77,12 @@ def _one(reported: Reported, now: datetime, zone: tzinfo) -> None:
             "visibility_off",
             "Nobody but its creator and operations sees it any more. It can be undone.",
             lambda who, reason, at: service.hide(who, reported.id, reason, at),
+            of=reported.name,
         )
-        _dismiss(reported)
+        _dismiss(reported, of=reported.name)
 
 
-def _dismiss(reported: Reported) -> None:
+def _dismiss(reported: Reported, of: str = "") -> None:
     lora_doing.with_reason(
         "queue",
         f"queue-dismiss-{reported.id}",
@@ -89,4 +90,5 @@ def _dismiss(reported: Reported) -> None:
         "done",
         "The reports are closed, and it stays as it is.",
         lambda who, reason, at: service.dismiss_reports(who, reported.id, reason, at),
+        of=of,
     )

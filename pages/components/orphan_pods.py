@@ -27,7 +27,7 @@ def show(actor: Actor, now: datetime, zone: tzinfo) -> None:
             st.html('<div class="so-quiet">Nothing is known of these pods any more.</div>')
             return
         lines = "".join(f"<li>{_line_html(pod, now, zone)}</li>" for pod in found)
-        st.html(f'<ul class="so-machines so-plain">{lines}</ul>')
+        st.html(f'<ul class="so-reports">{lines}</ul>')
 
 
 def _leave() -> None:
@@ -42,4 +42,4 @@ def _line_html(pod: OrphanPod, now: datetime, zone: tzinfo) -> str:
         else f"ended {times.ago_html(pod.ended_at, now, zone)}"
     )
     seen = f"first seen {times.ago_html(pod.seen_at, now, zone)}"
-    return f"<code>{escape(pod.pod_id)}</code><span>{stands} · {seen} · {escape(rate)}</span>"
+    return f"<code>{escape(pod.pod_id)}</code> {stands} · {seen} · {escape(rate)}"

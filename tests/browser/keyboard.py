@@ -11,6 +11,8 @@ STOP = """
 () => {
   const at = document.activeElement;
   if (!at || at === document.body) return null;
+  const ends = one => one.effect?.getComputedTiming().iterations < Infinity;
+  document.getAnimations().filter(ends).forEach(one => one.finish());
   const canvas = document.createElement('canvas'); canvas.width = canvas.height = 1;
   const pen = canvas.getContext('2d', {willReadFrequently: true});
   const rgba = text => {
