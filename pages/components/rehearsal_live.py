@@ -10,7 +10,7 @@ from core.deliveries import tools
 from core.rehearsal import service, traffic, views
 from core.rehearsal.models import Standing
 from core.rehearsal.views import Invariant
-from pages.components import errors, formats, look, rehearsal_start, times
+from pages.components import errors, formats, look, openers, rehearsal_start, times
 from pages.components.actor import current_actor
 from pages.components.states import icon_html
 
@@ -107,7 +107,8 @@ def _invariants(actor: Actor, stands: Standing, now: datetime, zone: tzinfo) -> 
     for n, one in enumerate(views.invariants(actor, stands, now)):
         with (left, right)[n % 2].container(border=True, gap="small", key=f"so-never-{one.name}"):
             st.html(_invariant_html(one))
-            with st.popover("What is counted", type="tertiary", icon=":material/info:"):
+            label = openers.named("What is counted", one.sentence)
+            with st.popover(label, type="tertiary", icon=":material/info:"):
                 sql = look.folded_html("SQL", views.INVARIANTS_SQL)
                 st.html(f"<p>{escape(one.definition)}</p>{_examples_html(one)}{sql}")
 

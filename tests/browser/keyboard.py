@@ -55,17 +55,19 @@ STOP = """
           at.tabIndex];
 }
 """
-# What several buttons or links of the page are called alike although they do not lead to the same place. What
-# belongs to one thing, such as a table's tools, is told apart by the list that it names.
+# What several buttons or links of the page are called although they do not lead to the same place; but for what
+# Streamlit draws as a part of something with a name of its own.
 ALIKE = """
 () => {
   const found = new Map();
+  const OWN = ['stElementToolbar', 'stSelectbox', 'stDateInput', 'stCode'].map(id => `[data-testid=${id}]`).join();
   for (const one of document.querySelectorAll('[data-testid=stMain] :is(button, a[href])')) {
     if (!one.checkVisibility({visibilityProperty: true})) continue;
-    if (one.closest('[data-testid=stElementToolbar], [data-testid=stSelectbox]')) continue;
+    if (one.matches('[role=radio]') || one.closest(OWN)) continue;
     const words = one.cloneNode(true);
     words.querySelectorAll('[data-testid=stIconMaterial], [aria-hidden=true]').forEach(icon => icon.remove());
-    const said = one.getAttribute('aria-label') || words.textContent || one.title;
+    const shown = [...one.querySelectorAll('img')].map(image => image.alt).join(' ');
+    const said = one.getAttribute('aria-label') || words.textContent.trim() || shown.trim() || one.title;
     const name = said.trim().replace(/\\s+/g, ' ');
     if (!found.has(name)) found.set(name, new Set());
     found.get(name).add(one.href || one);
