@@ -55,12 +55,13 @@ STOP = """
           at.tabIndex];
 }
 """
-# What several buttons or links of the page are called although they do not lead to the same place; but for what
-# Streamlit draws as a part of something with a name of its own.
+# What several buttons or links of the page are called that do not lead to the same place, but those that
+# Streamlit draws as parts of something with a name of its own.
 ALIKE = """
 () => {
   const found = new Map();
-  const OWN = ['stElementToolbar', 'stSelectbox', 'stDateInput', 'stCode'].map(id => `[data-testid=${id}]`).join();
+  const parts = ['stElementToolbar', 'stSelectbox', 'stDateInput', 'stCode'];
+  const OWN = parts.map(id => `[data-testid=${id}]`).join();
   for (const one of document.querySelectorAll('[data-testid=stMain] :is(button, a[href])')) {
     if (!one.checkVisibility({visibilityProperty: true})) continue;
     if (one.matches('[role=radio]') || one.closest(OWN)) continue;
