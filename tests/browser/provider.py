@@ -15,7 +15,8 @@ import psycopg
 from core.local import postgres
 from core.providers.oidc import WELL_KNOWN
 from core.settings import ROOT
-from tests.browser.conftest import PATIENCE_S, Product, until
+from tests.browser.browsers import PATIENCE_S
+from tests.browser.conftest import Product, until
 from tests.conftest import free_port
 from tests.database.reused import Reused
 

@@ -2,7 +2,8 @@
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PATIENCE_S, OpenTab, until
+from tests.browser.browsers import PATIENCE_S
+from tests.browser.conftest import OpenTab, until
 
 HOSTILE = '<img src=x onerror="window.hacked=1"> **bold** [x](javascript:window.hacked=2) $x^2$'
 

@@ -8,7 +8,8 @@ import jwt
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import JWT_SECRET, PATIENCE_S, OpenTab, Product, Tab
+from tests.browser.browsers import PATIENCE_S
+from tests.browser.conftest import JWT_SECRET, OpenTab, Product, Tab
 from tests.browser.test_looks import LOW_CONTRAST, no_sideways_scroll
 from tests.browser.test_training import launch
 

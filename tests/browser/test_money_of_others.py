@@ -3,8 +3,8 @@
 from playwright.sync_api import expect
 
 from core import database
-from tests.browser.browsers import Browsers
-from tests.browser.conftest import PATIENCE_S, Tab, listen
+from tests.browser.browsers import PATIENCE_S, Browsers
+from tests.browser.conftest import Tab, listen
 from tests.browser.provider import company
 from tests.browser.test_signing_in import comes_in, sign_in
 from tests.browser.test_training import draft

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PATIENCE_S, OpenTab, Product, Tab, until
+from tests.browser.browsers import PATIENCE_S
+from tests.browser.conftest import OpenTab, Product, Tab, until
 from tests.browser.test_looks import LOW_CONTRAST, no_sideways_scroll
 from tests.unit.photographs import jpeg
 

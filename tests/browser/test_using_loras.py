@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PATIENCE_S, OpenTab, Product, Tab
+from tests.browser.browsers import PATIENCE_S
+from tests.browser.conftest import OpenTab, Product, Tab
 from tests.browser.test_library import trained
 from tests.browser.test_looks import LOW_CONTRAST, no_sideways_scroll
 
