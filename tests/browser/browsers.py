@@ -47,6 +47,7 @@ class Browsers:
             is_mobile=kind.phone,
             timezone_id="Europe/Berlin",
             accept_downloads=True,
+            reduced_motion="reduce",  # what moves while something is made is drawn sixty times a second
         )
         context.set_default_timeout(PATIENCE_S * 1000)
         context.add_init_script(SEEN_BY_POLICY)
