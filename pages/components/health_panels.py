@@ -18,7 +18,8 @@ from core.deliveries.windows import KINDS, Filter
 from core.queries import Figure
 from pages.components import definition, formats, openers, outcome_bars, times, trends
 from pages.components.health_filters import COUNTING, WINDOW_NAMES, go, model_name
-from pages.components.states import LOOKS, icon_html
+from pages.components.openers import Tile
+from pages.components.states import LOOKS, Tone, icon_html
 
 # So many lines of a panel at first, and after a click on all of them.
 SHOWN, MOST_SHOWN = 6, 60
@@ -30,25 +31,31 @@ TARGET_SAID = formats.percent(TARGET)
 
 def numbers(found: Health, zone: tzinfo) -> None:
     """The numbers, each with its trend, its definition on hover, and its rows behind it."""
-    with st.grid(4, min_column_width=150, gap="small"):
-        for window in WINDOW_NAMES:
-            _rate(found, window, zone)
-        _times(found, zone)
-        of = found.filter.but(window="24h", signature=None, at=None)
-        _number(found, "in_flight", "In flight", found.under_way.in_flight, "now", of, zone)
-        _number(found, "stuck", "Stuck", found.under_way.stuck, "now, by its model's limit", of, zone)
-        of, counts = found.filter.but(signature=None, at=None), found.known(found.filter.window)
-        for name, words in (("lost", "Lost"), ("needs_attention", "Needs attention")):
-            n = getattr(counts, name) if counts else None
-            _number(found, name, words, n, f"in {WINDOW_NAMES[found.filter.window]}", of, zone)
+    of = found.filter.but(window="24h", signature=None, at=None)
+    whole, counts = found.filter.but(signature=None, at=None), found.known(found.filter.window)
+    begun = f"in {WINDOW_NAMES[found.filter.window]}"
+    openers.tiles(
+        "health",
+        (
+            *(_rate(found, window, zone) for window in WINDOW_NAMES),
+            _times(found, zone),
+            _number(found, "in_flight", "In flight", found.under_way.in_flight, "now", of, zone),
+            _number(found, "stuck", "Stuck", found.under_way.stuck, "now, by its model's limit", of, zone),
+            *(
+                _number(found, name, words, getattr(counts, name) if counts else None, begun, whole, zone)
+                for name, words in (("lost", "Lost"), ("needs_attention", "Needs attention"))
+            ),
+        ),
+    )
 
 
-def _rate(found: Health, window: str, zone: tzinfo) -> None:
+def _rate(found: Health, window: str, zone: tzinfo) -> Tile:
     counts, beside = found.known(window), ""
+    tone: Tone = "waiting"
     if counts is None:
-        big, small, tone = formats.NO_DATA, COUNTING, "waiting"
+        big, small = formats.NO_DATA, COUNTING
     elif counts.success_rate is None:
-        big, small, tone = "no data", "none has finished", "waiting"
+        big, small = "no data", "none has finished"
     else:
         big = formats.percent(counts.success_rate)
         small = f"of {formats.count(counts.finished)}, {formats.count(counts.in_flight)} in flight"
@@ -60,17 +67,16 @@ def _rate(found: Health, window: str, zone: tzinfo) -> None:
     opens = found.filter.but(window=window, state="finished", signature=None, at=None)
     name, meant = f"Success, {WINDOW_NAMES[window]}", health.figure("success")
     meant = replace(meant, meaning=f"{meant.meaning} The target is {TARGET_SAID}.")
-    said = (big, small, trend, tone)
-    _card(f"rate-{window}", name, said, opens, meant, found.as_of, zone, beside=beside)
+    return _tile(name, (big, small, trend), opens, meant, found.as_of, zone, tone=tone, beside=beside)
 
 
 def _against_target(*, reached: bool) -> str:
     """In words and a sign, because a colour alone says nothing."""
     icon, words = ("check", "target reached") if reached else ("south", f"under {TARGET_SAID}")
-    return f"*:material/{icon}: {openers.plain(words)}*"
+    return f'<span class="so-nowrap">{icon_html(icon)} {escape(words)}</span>'
 
 
-def _times(found: Health, zone: tzinfo) -> None:
+def _times(found: Health, zone: tzinfo) -> Tile:
     if found.known(found.filter.window) is None:
         big, small = formats.NO_DATA, COUNTING
     elif not found.times.samples:
@@ -81,39 +87,37 @@ def _times(found: Health, zone: tzinfo) -> None:
         small = f"p50; p95 {most}, of {of}"
     opens = found.filter.but(state="timed", signature=None, at=None)
     name = f"Time to deliver, {WINDOW_NAMES[found.filter.window]}"
-    said = (big, small, trends.times(found.times, found.times_before), "waiting")
-    _card("times", name, said, opens, health.figure("time"), found.as_of, zone)
+    said = (big, small, trends.times(found.times, found.times_before))
+    return _tile(name, said, opens, health.figure("time"), found.as_of, zone)
 
 
 def _number(
     found: Health, state: str, name: str, n: int | None, small: str, of: Filter, zone: tzinfo
-) -> None:
-    tone = "bad" if n and state in {"stuck", "lost", "needs_attention"} else "waiting"
+) -> Tile:
+    opens = of.but(state=state)
+    trend = trends.under_way(found, state) if opens.of_this_moment else trends.begun(found, state)
     said = (formats.count(n), small) if n is not None else (formats.NO_DATA, COUNTING)
-    trend = (
-        trends.under_way(found, state) if of.but(state=state).of_this_moment else trends.begun(found, state)
-    )
-    _card(state, name, (*said, trend, tone), of.but(state=state), health.figure(state), found.as_of, zone)
+    bad = n and state in {"stuck", "lost", "needs_attention"}
+    tone: Tone = "bad" if bad else "waiting"
+    return _tile(name, (*said, trend), opens, health.figure(state), found.as_of, zone, tone=tone)
 
 
-def _card(
-    key: str,
+def _tile(
     name: str,
-    said: tuple[str, str, str, str],
+    said: tuple[str, str, str],
     opens: Filter,
     figure: Figure,
     as_of: datetime,
     zone: tzinfo,
     *,
+    tone: Tone = "waiting",
     beside: str = "",
-) -> None:
-    """`said`: the number, a line about it, its trend, its tone; `beside`: Markdown beside the number."""
-    big, small, trend, tone = said
+) -> Tile:
+    """`said`: the number, a line about it, its trend; `beside`: HTML beside the number."""
+    big, *lines = said
     since = "" if opens.of_this_moment else f"From {times.exact(opens.span(as_of)[0], zone)} on. "
     mark = definition.mark_html(name, figure, more=f"{since}Trend: {DEFINITIONS['trend']}")
-    with st.container(key=f"so-card-health-{key}", gap=None, height="stretch"):
-        openers.number(f"health-{key}", name, big, (small, trend), go, (opens,), beside=beside)
-        st.html(f'<div class="so-corner so-{tone}">{mark}</div>')
+    return Tile(name, big, tuple(lines), openers.address(opens.query()), mark, tone, beside)
 
 
 def rescue(actor: Actor, board: Board, now: datetime, zone: tzinfo) -> None:
@@ -191,14 +195,17 @@ def _failures(found: Health) -> None:
     st.html(definition.head_html("What failed", aside if found.failures else "", mark))
     if not found.failures:
         st.html('<div class="so-quiet">No failure in this window.</div>')
-    for failure in _shown(found.failures, "failures"):
-        _line(
-            f"failure-{failure.signature}",
+    lines = [
+        _line_html(
             failure_title(failure),
             f"{LOOKS[DeliveryState(failure.state)].word} · {model_name(failure.model)}",
             formats.count(failure.n),
             found.filter.but(signature=failure.signature, state=None, at=None),
         )
+        for failure in _shown(found.failures, "failures")
+    ]
+    if lines:
+        st.html(openers.lines_html(lines))
     _more(len(found.failures), "failures")
 
 
@@ -252,15 +259,23 @@ def _models(found: Health) -> None:
     st.html(definition.head_html("Models", "success rate", mark))
     if not found.models:
         st.html('<div class="so-quiet">No generation in this window.</div>')
-    for one in _shown(found.models, "models"):
-        kind = one.kind if one.kind in KINDS else found.filter.kind
-        _line(
-            f"model-{one.kind}-{one.model}",
+    lines = [
+        _line_html(
             model_name(one.model),
             _model_said(one),
             formats.percent(one.counts.success_rate),
-            found.filter.but(model=one.model, kind=kind, state="begun", signature=None, at=None),
+            found.filter.but(
+                model=one.model,
+                kind=one.kind if one.kind in KINDS else found.filter.kind,
+                state="begun",
+                signature=None,
+                at=None,
+            ),
         )
+        for one in _shown(found.models, "models")
+    ]
+    if lines:
+        st.html(openers.lines_html(lines))
     _more(len(found.models), "models")
 
 
@@ -271,6 +286,6 @@ def _model_said(one: ModelLine) -> str:
     return f"{said} · p50 {formats.duration(one.times.p50_s)}, p95 {formats.duration(one.times.p95_s)}"
 
 
-def _line(key: str, title: str, small: str, number: str, opens: Filter) -> None:
+def _line_html(title: str, small: str, number: str, opens: Filter) -> str:
     """A line with a number; all of it opens its rows."""
-    openers.line(key, title, number, small, go, (opens,))
+    return openers.line_html(title, number, small, openers.address(opens.query()))

@@ -9,16 +9,18 @@ from core.providers import training_registry
 from core.trainings import views
 from core.trainings.views import Filter, Row
 from pages.components import (
+    address,
     counted_runs,
     definition,
     errors,
     formats,
     keyset_table,
     look,
+    openers,
     times,
     training_board,
 )
-from pages.components.keyset_table import Slice
+from pages.components.keyset_table import Column, Slice
 from pages.components.states import icon_html
 from pages.components.training_board import ALL, STATE, STATES
 from pages.components.training_words import look_of, named, trainer
@@ -26,16 +28,14 @@ from pages.components.training_words import look_of, named, trainer
 REFRESH_S = 5
 PROVIDER, SEARCH = "provider", "search"
 COLUMNS = {
-    "open": st.column_config.LinkColumn(
-        "Run", display_text=r"([0-9a-f]{8})$", width=78, help="Opens the run"
-    ),
-    "lora": st.column_config.TextColumn("LoRA", width=190),
-    "state": st.column_config.TextColumn("State", width=140),
-    "why": st.column_config.TextColumn("Why", width=158),
-    "launched": st.column_config.DatetimeColumn("Launched", format="D MMM, HH:mm", width=105),
-    "cost": st.column_config.TextColumn("Cost", width=62),
-    "took": st.column_config.TextColumn("Took", width=72),
-    "provider": st.column_config.TextColumn("Provider", width=80),
+    "open": Column("Run", 82, "link", help="Opens the run"),
+    "lora": Column("LoRA", 180),
+    "state": Column("State", 165),
+    "why": Column("Why", 126),
+    "launched": Column("Launched", 105, "time", form="%b, %H:%M"),
+    "cost": Column("Cost", 62),
+    "took": Column("Took", 88),
+    "provider": Column("Provider", 80),
 }
 
 
@@ -74,25 +74,21 @@ def _first_day() -> None:
 
 def _filters() -> tuple[str, str, str]:
     """State, provider and part of the name that the table shows; they stand in the address."""
+    asked = {name: of for name, of in st.query_params.to_dict().items() if name != keyset_table.PICKED}
+    trainers = {trainer(name): name for name in training_registry.TRAINERS}
+    address.tell(filter(None, (address.fault(STATE, STATES), address.fault(PROVIDER, [ALL, *trainers]))))
+    state, provider = asked.get(STATE, ALL), asked.get(PROVIDER, ALL)
+    # Another state is not bound to what was counted.
+    free = asked if counted_runs.are_of_one_kind() else counted_runs.without(asked)
+    states = {words: free | {STATE: words} for words in STATES}
+    providers = {
+        "All providers" if words == ALL else words: asked | {PROVIDER: words} for words in (ALL, *trainers)
+    }
     with st.container(horizontal=True, vertical_alignment="center", key="so-run-filters"):
-        state = st.segmented_control(
-            "State",
-            list(STATES),
-            default=ALL,
-            required=True,
-            key=STATE,
-            bind="query-params",
-            label_visibility="collapsed",
-            on_change=counted_runs.leave,
-        )
-        provider = st.selectbox(
-            "Provider",
-            [ALL, *training_registry.TRAINERS],
-            format_func=lambda name: "All providers" if name == ALL else trainer(name),
-            key=PROVIDER,
-            bind="query-params",
-            label_visibility="collapsed",
-            width=150,
+        st.html(
+            openers.choices_html("State", state, states)
+            + openers.choices_html("Provider", "All providers" if provider == ALL else provider, providers),
+            width="content",
         )
         search = st.text_input(
             "LoRA",
@@ -104,7 +100,7 @@ def _filters() -> tuple[str, str, str]:
             icon=":material/search:",
             width=220,
         )
-    return state or ALL, provider or ALL, (search or "").strip()
+    return state if state in STATES else ALL, trainers.get(provider, ""), (search or "").strip()
 
 
 def _table(actor: Actor, now: datetime, zone: tzinfo) -> None:
@@ -112,13 +108,14 @@ def _table(actor: Actor, now: datetime, zone: tzinfo) -> None:
     state, provider, search = _filters()
     wanted = Filter(
         states=STATES.get(state),
-        trainer=None if provider == ALL else provider,
+        trainer=provider or None,
         search=search or None,
         counted=counted_runs.chosen(zone),
     )
     key = f"runs-{look.safe_key(str((state, provider, search, wanted.counted)))}"
     before = keyset_table.place(key)
-    page = views.runs(actor, wanted, now, before=before)
+    shown = keyset_table.at_once(key, whole=wanted == Filter())
+    page = views.runs(actor, wanted, now, before=before, limit=shown)
     if not page.rows and before is None:
         keyset_table.nothing("No such run", "Choose another state, or take away what narrows the list.")
         return

@@ -1,6 +1,7 @@
 """Training runs: the first day, every state with its reason, the filter in the address, and its numbers."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ from core.trainings.fetching import Way
 from core.trainings.models import Run, RunState, Stage
 from pages.components import training_board, training_words
 from tests.pages import training_seeds
-from tests.pages.conftest import OpenPage, failures_of, html_of
+from tests.pages.conftest import OpenPage, failures_of, follow, html_of, links_of, table_of
 
 PAGE = "training_runs.py"
 Connection = psycopg.Connection[Any]
@@ -34,10 +35,6 @@ def runs(trainings: None, connection: Connection) -> dict[str, str]:
         training_seeds.stands(connection, run, state, stage, **columns)
         found[name] = str(run.id)
     return found
-
-
-def table_of(app: Any) -> dict[str, list[Any]]:
-    return {name: list(values) for name, values in app.dataframe[0].value.items()}
 
 
 def test_how_many_images_came_is_told_against_the_target() -> None:
@@ -67,24 +64,23 @@ def test_what_runs_what_broke_and_what_it_costs(open_page: OpenPage, runs: dict[
     assert "about 4\u00a0min left" in said
     assert "fal&#x27;s answer was lost." in said
     table = table_of(app)
-    assert table["state"] == [
+    assert table["State"] == [
         "✓ Completed",
         "✕ Failed",
         "☞ Needs attention",
         "✎ Waits for your verdict",
         "↻ Running",
     ]
-    assert table["lora"][0] == "Ada completed (by Local operator)"
-    assert table["why"][1] == "The training failed at fal: out of <b>memory</b>"
+    assert table["LoRA"][0] == "Ada completed (by Local operator)"
+    assert table["Why"][1] == "The training failed at fal: out of <b>memory</b>"
     assert "<b>memory" not in said
 
 
 def test_the_filter_stands_in_the_address(open_page: OpenPage, runs: dict[str, str]) -> None:
     app = open_page(PAGE, state="Failed")
-    assert table_of(app)["open"] == [f"/training_runs?run={runs['failed']}"]
-    app.segmented_control(key="state").set_value("Cancelled").run()
-    assert "No such run" in html_of(app)
-    assert table_of(open_page(PAGE, search="doubt"))["state"] == ["☞ Needs attention"]
+    assert table_of(app)["Run"] == [f"/training_runs?run={runs['failed']}"]
+    assert "No such run" in html_of(follow(open_page, app, "Cancelled", PAGE))
+    assert table_of(open_page(PAGE, search="doubt"))["State"] == ["☞ Needs attention"]
     assert "No such run" in html_of(open_page(PAGE, provider="RunPod"))
 
 
@@ -92,6 +88,8 @@ def test_a_bad_filter_breaks_nothing(open_page: OpenPage, runs: dict[str, str]) 
     app = open_page(PAGE, state="nonsense", provider="<b>", search="%_'")
     assert not failures_of(app)
     assert "No such run" in html_of(app)
+    assert html_of(app).count("The address asks for something that is not there") == 2
+    assert "“&lt;b&gt;”" in html_of(app)
 
 
 def another(connection: Connection, name: str) -> Run:
@@ -100,24 +98,19 @@ def another(connection: Connection, name: str) -> Run:
     return training_seeds.launched(name=name)
 
 
-def press(app: Any, label: str) -> Any:
-    [card] = [button for button in app.button if button.label == label]
-    return card.click().run()
-
-
 def test_a_number_opens_its_runs(open_page: OpenPage, runs: dict[str, str], connection: Connection) -> None:
     earlier = another(connection, "Ada of an earlier month")
     training_seeds.stands(connection, earlier, RunState.FAILED, Stage.STORING, created_at="2026-01-31")
-    app = press(open_page(PAGE), "Show the runs of Failed this month")
-    assert table_of(app)["open"] == [f"/training_runs?run={runs['failed']}"]
+    app = follow(open_page, open_page(PAGE), "Failed this month ", PAGE)
+    assert table_of(app)["Run"] == [f"/training_runs?run={runs['failed']}"]
     assert "since" in app.query_params
-    press(app, "Show the runs of Needs a person")
-    assert sorted(table_of(app)["state"]) == ["☞ Needs attention", "✎ Waits for your verdict"]
+    app = follow(open_page, app, "Needs a person ", PAGE)
+    assert sorted(table_of(app)["State"]) == ["☞ Needs attention", "✎ Waits for your verdict"]
     assert "since" not in app.query_params
 
 
 def test_what_was_spent_opens_the_budget(open_page: OpenPage, runs: dict[str, str]) -> None:
-    app = press(open_page(PAGE), "Show the lines of Spent this month")
+    app = follow(open_page, open_page(PAGE), "Spent this month ", PAGE)
     assert not failures_of(app)
     assert "Ledger: " in html_of(app)
 
@@ -133,21 +126,22 @@ def test_what_an_alert_has_counted_stands_in_the_address(
     another(connection, "Ada in good hands")
     app = open_page(PAGE, counted="silent", until="2026-11-21T00:00:00.000000Z")
     assert not failures_of(app)
-    assert table_of(app)["open"] == [f"/training_runs?run={runs['running']}"]
+    assert table_of(app)["Run"] == [f"/training_runs?run={runs['running']}"]
     chip = app.button(key="runs-chip-counted")
     assert chip.label == "in nobody's hands since before 21 Nov 2026, 01:00:00 CET"
     app.run()
-    assert len(table_of(app)["open"]) == 1
+    assert len(table_of(app)["Run"]) == 1
     app.button(key="runs-chip-counted").click().run()
-    assert len(table_of(app)["open"]) == 6
+    assert len(table_of(app)["Run"]) == 6
     assert "counted" not in app.query_params
 
 
 def test_another_state_leaves_what_was_counted(open_page: OpenPage, runs: dict[str, str]) -> None:
     app = open_page(PAGE, counted="unjudged", until="2099-01-01T00:00:00.000000Z")
-    assert table_of(app)["open"] == [f"/training_runs?run={runs['verdict']}"]
-    app.segmented_control(key="state").set_value("Failed").run()
-    assert table_of(app)["open"] == [f"/training_runs?run={runs['failed']}"]
+    assert table_of(app)["Run"] == [f"/training_runs?run={runs['verdict']}"]
+    [href] = [href for href, said in links_of(app).items() if said == "Failed"]
+    app = open_page(PAGE, **dict(parse_qsl(href[1:])))
+    assert table_of(app)["Run"] == [f"/training_runs?run={runs['failed']}"]
     assert "counted" not in app.query_params
 
 
@@ -157,12 +151,12 @@ def test_a_wrong_value_of_what_was_counted_says_so(open_page: OpenPage, runs: di
     said = html_of(app)
     assert "“counted” cannot be “&lt;b&gt;”; it may be silent, unjudged, failed, failures or over." in said
     assert "“since” is no exact time: “yesterday”. It is left out." in said
-    assert len(table_of(app)["open"]) == 5
+    assert len(table_of(app)["Run"]) == 5
 
 
 def test_a_line_opens_its_run(open_page: OpenPage, runs: dict[str, str]) -> None:
     app = open_page(PAGE)
-    app.button(key=f"so-open-run-{runs['verdict']}").click().run()
+    app = follow(open_page, app, "Ada verdict ", PAGE)
     assert not failures_of(app)
     assert "Its test images wait for your verdict" in html_of(app)
 
