@@ -53,11 +53,7 @@ def show(
 ) -> None:
     """How many lines, the filter, the table, the CSV of all of them, and a correction."""
     page, counted = found
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        look.section(_headline(wanted, counted))
-        link = export.ledger_link(actor, wanted, now)
-        if link is not None:
-            st.link_button("CSV of all of them", link, icon=":material/download:")
+    st.html(keyset_table.head_html(_headline(wanted, counted), export.ledger_link(actor, wanted, now)))
     _kinds(wanted)
     _chips(wanted)
     if not page.lines and keyset_table.place(table_key(wanted)) is None:

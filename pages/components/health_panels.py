@@ -17,7 +17,7 @@ from core.deliveries.models import DeliveryState
 from core.deliveries.windows import KINDS, Filter
 from core.queries import Figure
 from pages.components import definition, formats, openers, outcome_bars, times, trends
-from pages.components.health_filters import COUNTING, WINDOW_NAMES, go, model_name
+from pages.components.health_filters import COUNTING, WINDOW_NAMES, model_name
 from pages.components.openers import Tile
 from pages.components.states import LOOKS, Tone, icon_html
 
@@ -138,15 +138,14 @@ def rescue(actor: Actor, board: Board, now: datetime, zone: tzinfo) -> None:
             named = f'<a href="debug_sync?q={generation.id}" target="_self">{named}</a>'
         lines.append(f"<div>{named} {escape(model_name(generation.model or ''))}: {left}{tries}</div>")
     n, of = board.health.under_way.rescue, board.health.filter
-    with st.container(border=True, gap="small", key="so-rescue"):
-        st.html(
-            f'<div class="so-task so-attention">{icon_html("timer")}<span><b>Rescue clock:'
-            f" {formats.counted(n, 'result waits', 'results wait')} at KIE to be stored</b>"
-            f"{definition.mark_html('Rescue clock', health.figure('rescue'))}</span>"
-            f'<div class="so-quiet">{"".join(lines)}</div></div>'
-        )
-        opens = Filter(kind=of.kind, model=of.model, state="rescue")
-        st.button("Show all of them", key="health-rescue", on_click=go, args=(opens,))
+    opens = openers.address(Filter(kind=of.kind, model=of.model, state="rescue").query())
+    st.html(
+        f'<section class="so-panel"><div class="so-task so-attention">{icon_html("timer")}<span><b>Rescue'
+        f" clock: {formats.counted(n, 'result waits', 'results wait')} at KIE to be stored</b>"
+        f"{definition.mark_html('Rescue clock', health.figure('rescue'))}</span>"
+        f'<div class="so-quiet">{"".join(lines)}</div></div>'
+        f'<div><a class="so-link" href="{escape(opens)}" target="_self">Show all of them</a></div></section>'
+    )
 
 
 def course(found: Health, zone: tzinfo) -> None:
@@ -154,23 +153,24 @@ def course(found: Health, zone: tzinfo) -> None:
     known = found.known(found.filter.window) is not None
     bars = found.bars if known else ()
     why = "Nothing has finished in this window." if known else "They are being counted."
-    with st.grid(2, min_column_width=320):
-        for title, figure, html in (
-            ("Generations begun", health.figure("begun"), outcome_bars.counts_html(bars, found.filter, zone)),
+    aside = f"by the {outcome_bars.WIDTHS[found.filter.window]}"
+    missed = replace(health.figure("success"), meaning=f"What the success leaves. {DEFINITIONS['success']}")
+    charts = (
+        ("Generations begun", health.figure("begun"), outcome_bars.counts_html(bars, found.filter, zone)),
+        ("Not delivered, % of finished", missed, outcome_bars.misses_html(bars, found.filter, zone)),
+    )
+    openers.panels(
+        "course",
+        [
             (
-                "Not delivered, % of finished",
-                replace(
-                    health.figure("success"), meaning=f"What the success leaves. {DEFINITIONS['success']}"
-                ),
-                outcome_bars.misses_html(bars, found.filter, zone),
-            ),
-        ):
-            with st.container(border=True, height="stretch", gap="xsmall"):
-                aside = f"by the {outcome_bars.WIDTHS[found.filter.window]}"
-                st.html(definition.head_html(title, aside, definition.mark_html(title, figure)))
-                st.html(
-                    f'<div class="so-tall">{html}</div>' if html else f'<div class="so-quiet">{why}</div>'
-                )
+                f'<section class="so-panel">{definition.head_html(title, aside)}'
+                + (f'<div class="so-tall">{html}</div>' if html else f'<div class="so-quiet">{why}</div>')
+                + "</section>",
+                definition.mark_html(title, figure),
+            )
+            for title, figure, html in charts
+        ],
+    )
 
 
 def failures_and_models(found: Health) -> None:

@@ -52,14 +52,9 @@ def table_key(chosen: Filter) -> str:
 
 def show(actor: Actor, chosen: Filter, board: Board, now: datetime, zone: tzinfo) -> None:
     """What the rows are, how many, the table, and the CSV of all of them."""
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        look.section(_headline(chosen, board.total))
-        with st.container(horizontal=True, width="content"):
-            if chosen.signature is not None or chosen.state in resync_all.WORTH:
-                resync_all.button(actor, table_key(chosen), Source(chosen), board.total)
-            link = export.link(actor, chosen, now)
-            if link is not None:
-                st.link_button("CSV of all of them", link, icon=":material/download:")
+    st.html(keyset_table.head_html(_headline(chosen, board.total), export.link(actor, chosen, now)))
+    if chosen.signature is not None or chosen.state in resync_all.WORTH:
+        resync_all.button(actor, table_key(chosen), Source(chosen), board.total)
     _chips(chosen)
     if chosen.signature is not None:
         st.page_link(

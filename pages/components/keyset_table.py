@@ -120,6 +120,17 @@ def show(
     return picked
 
 
+def head_html(headline: str, csv: str | None) -> str:
+    """What the rows are, and the way to the CSV of all of them where there is one."""
+    link = (
+        f'<a class="so-link-button" href="{escape(csv)}" download>{icon_html("download")}'
+        "CSV of all of them</a>"
+        if csv
+        else ""
+    )
+    return f'<div class="so-rows-head"><h2 class="so-section">{escape(headline)}</h2>{link}</div>'
+
+
 def table_html(rows: Sequence[Row], columns: Mapping[str, Column], address: Mapping[str, str]) -> str:
     """The rows with a box to tick each, at an address that has `address` for its parameters."""
     widths = "".join(f'<col style="width:{column.width}px">' for column in columns.values())
@@ -128,7 +139,8 @@ def table_html(rows: Sequence[Row], columns: Mapping[str, Column], address: Mapp
     lines = "".join(_line_html(row, columns, address, picked) for row in rows)
     whole = 36 + sum(column.width for column in columns.values())
     return (
-        f'<div class="so-rows"><table style="min-width:{whole}px"><colgroup><col style="width:36px">{widths}'
+        f'<div class="so-rows" style="contain-intrinsic-height:{35 * len(rows) + 35}px">'
+        f'<table style="min-width:{whole}px"><colgroup><col style="width:36px">{widths}'
         f'</colgroup><thead><tr><th><span class="so-hidden">Selected</span></th>{heads}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
@@ -183,6 +195,8 @@ def foot(
 ) -> None:
     """What is selected, and the turning of pages; for whatever shows the rows."""
     starts: list[Place] = st.session_state.get(f"{key}-starts", [])
+    if not picked and not starts and shown.next_before is None:
+        return
     with st.container(horizontal=True, vertical_alignment="center"):
         if picked:
             chosen = formats.counted(len(picked), "row selected", "rows selected")

@@ -63,18 +63,29 @@ class Tile:
 
 
 def tiles(key: str, shown: Sequence[Tile]) -> None:
-    """Tiles in rows of four, on a phone of two. Their marks lie over them as an element of their own, so that
-    a number that changes takes nothing from who reads what it counts."""
-    with st.container(key=f"so-tiles-{key}", gap=None):
-        st.html(f'<div class="so-tiles">{"".join(tile.html() for tile in shown)}</div>')
-        marks = "".join(f"<div>{tile.mark}</div>" for tile in shown)
-        st.html(f'<div class="so-tiles so-marks">{marks}</div>')
+    """Tiles in rows of four, on a phone of two."""
+    _marked(key, "so-tiles", [(tile.html(), tile.mark) for tile in shown])
+
+
+def panels(key: str, shown: Sequence[tuple[str, str]]) -> None:
+    """Panels of one height beside each other, on a phone below each other: each as HTML, and its mark."""
+    _marked(key, "so-two", shown)
+
+
+def _marked(key: str, grid: str, shown: Sequence[tuple[str, str]]) -> None:
+    """The marks lie over what they explain as an element of their own, so that a number that changes takes
+    nothing from who reads what it counts."""
+    with st.container(key=f"so-marked-{key}", gap=None):
+        st.html(f'<div class="{grid} so-even">{"".join(html for html, _ in shown)}</div>')
+        st.html(
+            f'<div class="{grid} so-even so-marks">{"".join(f"<div>{mark}</div>" for _, mark in shown)}</div>'
+        )
 
 
 def choices_html(label: str, chosen: str, choices: Mapping[str, Mapping[str, str]]) -> str:
-    """Choices beside each other, each at the address with its parameters; the page stays where it is."""
+    """Choices beside each other, each at the address with its parameters."""
     links = "".join(
-        f'<a class="so-choice" href="{escape(address(query))}" target="_self" data-stay'
+        f'<a class="so-choice" href="{escape(address(query))}" target="_self"'
         f' data-key="{escape(words)}"{" aria-current=true" if words == chosen else ""}>{escape(words)}</a>'
         for words, query in choices.items()
     )

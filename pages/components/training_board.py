@@ -23,7 +23,8 @@ from pages.components.openers import Tile
 from pages.components.states import Tone, icon_html, pill_html
 from pages.components.training_words import look_of, named_html, stage_line, time_left, trainer
 
-SHOWN = 8
+# So many lines of each list; its number above opens all.
+SHOWN = 5
 STATE = "state"
 ALL, UNDER_WAY, NEEDS_PERSON = "All", "Under way", "Needs a person"
 COMPLETED, FAILED, CANCELLED = "Completed", "Failed", "Cancelled"
@@ -68,10 +69,12 @@ def board(actor: Actor, now: datetime) -> Board:
     )
 
 
-def not_over(seen: Board, now: datetime, zone: tzinfo) -> None:
+def not_over_html(seen: Board, now: datetime, zone: tzinfo) -> str:
     """The runs that are not over, each a line."""
-    _lines("Needs a person", seen.waiting, seen, now, zone)
-    _lines("Under way", seen.under_way, seen, now, zone)
+    counts = seen.counts
+    many = counts.awaiting_verdict + counts.needs_attention
+    waiting = _lines_html(NEEDS_PERSON, many, seen.waiting, seen, now, zone)
+    return waiting + _lines_html(UNDER_WAY, counts.running, seen.under_way, seen, now, zone)
 
 
 # Numbers.
@@ -155,9 +158,9 @@ def of(state: str, since: datetime | None = None) -> str:
 # The runs that are not over.
 
 
-def _lines(headline: str, rows: Sequence[Row], seen: Board, now: datetime, zone: tzinfo) -> None:
+def _lines_html(state: str, many: int, rows: Sequence[Row], seen: Board, now: datetime, zone: tzinfo) -> str:
     if not rows:
-        return
+        return ""
     pods = {pod.run_id: pod for pod in seen.pods}
     lines = (
         openers.link_html(
@@ -167,9 +170,11 @@ def _lines(headline: str, rows: Sequence[Row], seen: Board, now: datetime, zone:
         )
         for row in rows
     )
-    st.html(
-        f'<section class="so-panel"><h2 class="so-section">{escape(headline)}</h2>'
-        f"{openers.lines_html(lines)}</section>"
+    drawn = openers.lines_html(lines)
+    more = f'<a class="so-link" href="{escape(of(state))}" target="_self">Show all {formats.count(many)}</a>'
+    return (
+        f'<section class="so-panel"><h2 class="so-section">{escape(state)}</h2>{drawn}'
+        f"{f'<div>{more}</div>' if many > len(rows) else ''}</section>"
     )
 
 

@@ -46,17 +46,18 @@ def show(actor: Actor) -> None:
         seen = training_board.board(actor, now)
         refresh = f"refreshed every {REFRESH_S} s" if st.session_state["trainings-live"] else "paused"
         st.html(definition.as_of_html(f"As of {times.clock_time(now, zone)}, {refresh}", now, zone))
-        if not views.runs(actor, Filter(), now, limit=1).rows:
+        not_over = training_board.not_over_html(seen, now, zone)
+        if not not_over and not views.runs(actor, Filter(), now, limit=1).rows:
             _first_day()
             return
         training_board.numbers(seen, now)
-        # The runs of a number or an alert stand right below, all of them at the end.
-        narrowed = counted_runs.are_chosen()
-        if narrowed:
+        # The runs of a number, an alert or a state stand right below, all of them at the end.
+        if counted_runs.are_chosen() or {STATE, PROVIDER} & st.query_params.to_dict().keys():
             _table(actor, now, zone)
-        training_board.not_over(seen, now, zone)
-        if not narrowed:
-            _table(actor, now, zone)
+            if not_over:
+                st.html(f'<div class="so-tasks">{not_over}</div>')
+        else:
+            _table(actor, now, zone, above=not_over)
 
 
 def _first_day() -> None:
@@ -72,7 +73,7 @@ def _first_day() -> None:
             st.switch_page("launch_training.py")
 
 
-def _filters() -> tuple[str, str, str]:
+def _filters(above: str) -> tuple[str, str, str]:
     """State, provider and part of the name that the table shows; they stand in the address."""
     asked = {name: of for name, of in st.query_params.to_dict().items() if name != keyset_table.PICKED}
     trainers = {trainer(name): name for name in training_registry.TRAINERS}
@@ -84,28 +85,28 @@ def _filters() -> tuple[str, str, str]:
     providers = {
         "All providers" if words == ALL else words: asked | {PROVIDER: words} for words in (ALL, *trainers)
     }
-    with st.container(horizontal=True, vertical_alignment="center", key="so-run-filters"):
-        st.html(
-            openers.choices_html("State", state, states)
-            + openers.choices_html("Provider", "All providers" if provider == ALL else provider, providers),
-            width="content",
-        )
-        search = st.text_input(
-            "LoRA",
-            key=SEARCH,
-            bind="query-params",
-            max_chars=100,
-            placeholder="Part of a LoRA's name",
-            label_visibility="collapsed",
-            icon=":material/search:",
-            width=220,
-        )
+    st.html(
+        f'<div class="so-tasks">{above}<h2 class="so-section">All runs</h2><div>'
+        + openers.choices_html("State", state, states)
+        + openers.choices_html("Provider", "All providers" if provider == ALL else provider, providers)
+        + "</div></div>"
+    )
+    search = st.text_input(
+        "LoRA",
+        key=SEARCH,
+        bind="query-params",
+        max_chars=100,
+        placeholder="Part of a LoRA's name",
+        label_visibility="collapsed",
+        icon=":material/search:",
+        width=320,
+    )
     return state if state in STATES else ALL, trainers.get(provider, ""), (search or "").strip()
 
 
-def _table(actor: Actor, now: datetime, zone: tzinfo) -> None:
-    look.section("All runs")
-    state, provider, search = _filters()
+def _table(actor: Actor, now: datetime, zone: tzinfo, above: str = "") -> None:
+    """The runs that are asked for; `above` is HTML that stands right above them."""
+    state, provider, search = _filters(above)
     wanted = Filter(
         states=STATES.get(state),
         trainer=provider or None,

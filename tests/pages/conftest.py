@@ -88,7 +88,7 @@ class _Read(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attributes}
         self._rows |= given.get("class") == "so-rows"
-        if tag == "a" and given.get("target") == "_self":
+        if tag == "a" and given.get("target") != "_blank" and given.get("role") != "checkbox":
             self.links.append((given["href"], [given.get("aria-label", "")]))
             self._link = True
         if self._rows and tag == "tr":

@@ -16,7 +16,7 @@ from core.budget.forecast import BackTest
 from pages.components import actor as actors
 from pages.components import budget_bar, budget_worth
 from tests.pages import money, seeding
-from tests.pages.conftest import OpenPage, failures_of, follow, html_of, table_of
+from tests.pages.conftest import OpenPage, failures_of, follow, html_of, links_of, table_of
 
 PAGE = "budget.py"
 Connection = psycopg.Connection[Any]
@@ -143,9 +143,8 @@ def test_a_bad_address_breaks_nothing(open_page: OpenPage, alive: None) -> None:
 def test_the_csv_covers_the_filter(open_page: OpenPage, alive: None) -> None:
     money.spend("3")
     app = open_page(PAGE, kind="settle")
-    [link] = app.get("link_button")
-    assert link.proto.url.startswith("/api/ledger.csv?")
-    assert "kind=settle" in link.proto.url
+    [link] = [href for href in links_of(app) if href.startswith("/api/ledger.csv?")]
+    assert "kind=settle" in link
     assert "Ledger: 1\u00a0line of" in html_of(app)
 
 

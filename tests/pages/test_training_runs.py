@@ -2,6 +2,7 @@
 
 from typing import Any
 from urllib.parse import parse_qsl
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -152,6 +153,37 @@ def test_a_wrong_value_of_what_was_counted_says_so(open_page: OpenPage, runs: di
     assert "“counted” cannot be “&lt;b&gt;”; it may be silent, unjudged, failed, failures or over." in said
     assert "“since” is no exact time: “yesterday”. It is left out." in said
     assert len(table_of(app)["Run"]) == 5
+
+
+def test_what_is_ticked_stands_in_the_address_and_two_are_compared(
+    open_page: OpenPage, runs: dict[str, str], connection: Connection
+) -> None:
+    one, other = runs["completed"], runs["failed"]
+    app = open_page(PAGE, picked=one)
+    assert "1\u00a0row selected" in html_of(app)
+    assert f'href="?picked={one},{other}"' in html_of(app)
+    another(connection, "Ada who came later")
+    app = open_page(PAGE, picked=f"{one},{other},{uuid4()},<b>", search="Ada")
+    assert not failures_of(app)
+    assert "2\u00a0rows selected" in html_of(app)
+    assert f"training_runs?run={one}&with={other}" in links_of(app)
+    assert f'href="?search=Ada&amp;picked={other}' in html_of(app)
+    still = len(table_of(app)["Run"])
+    another(connection, "Ada who came last")
+    app.run()
+    assert len(table_of(app)["Run"]) == still
+    app.button(key=next(str(one.key) for one in app.button if one.label == "Select nothing")).click().run()
+    assert "picked" not in app.query_params
+    assert "Ada who came last (by Local operator)" in table_of(app)["LoRA"]
+
+
+def test_a_state_that_is_chosen_stands_right_below_the_numbers(
+    open_page: OpenPage, runs: dict[str, str]
+) -> None:
+    said = html_of(open_page(PAGE))
+    assert said.index("Training at fal") < said.index("All runs")
+    said = html_of(open_page(PAGE, state="Failed"))
+    assert said.index("All runs") < said.index("Training at fal")
 
 
 def test_a_line_opens_its_run(open_page: OpenPage, runs: dict[str, str]) -> None:
