@@ -46,8 +46,7 @@ def everything() -> None:
             health_table.show(actor, chosen, board, now, zone)
         if board.health is not None:
             health_panels.rescue(actor, board, now, zone)
-            health_panels.course(board.health, zone)
-            health_panels.failures_and_models(board.health)
+            health_panels.panels(board.health, zone)
         if not chosen.narrowed:
             health_table.show(actor, chosen, board, now, zone)
 

@@ -1,7 +1,7 @@
 """The panels of delivery health. Each number opens the rows that it counts, by the address."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from html import escape
@@ -18,11 +18,13 @@ from core.deliveries.windows import KINDS, Filter
 from core.queries import Figure
 from pages.components import definition, formats, openers, outcome_bars, times, trends
 from pages.components.health_filters import COUNTING, WINDOW_NAMES, model_name
-from pages.components.openers import Tile
+from pages.components.openers import Panel, Tile
 from pages.components.states import LOOKS, Tone, icon_html
 
 # So many lines of a panel at first, and after a click on all of them.
 SHOWN, MOST_SHOWN = 6, 60
+# The address's word for the panel of which all is shown.
+WHOLE = "whole"
 Line = TypeVar("Line")
 # What stands for a number or an id where failures that differ in it alone are one group.
 _ANY = re.compile(r"<(?:n|id)>")
@@ -148,41 +150,31 @@ def rescue(actor: Actor, board: Board, now: datetime, zone: tzinfo) -> None:
     )
 
 
-def course(found: Health, zone: tzinfo) -> None:
-    """How it went over the window: how many, and which share was missed."""
+def panels(found: Health, zone: tzinfo) -> None:
+    """How it went over the window, what failed most, and how each model does."""
+    openers.panels("health", (*_course(found, zone), _failures(found), _models(found)))
+
+
+def _course(found: Health, zone: tzinfo) -> Iterator[Panel]:
+    """How many were begun, and which share was missed."""
     known = found.known(found.filter.window) is not None
     bars = found.bars if known else ()
     why = "Nothing has finished in this window." if known else "They are being counted."
     aside = f"by the {outcome_bars.WIDTHS[found.filter.window]}"
     missed = replace(health.figure("success"), meaning=f"What the success leaves. {DEFINITIONS['success']}")
-    charts = (
+    for title, figure, html in (
         ("Generations begun", health.figure("begun"), outcome_bars.counts_html(bars, found.filter, zone)),
         ("Not delivered, % of finished", missed, outcome_bars.misses_html(bars, found.filter, zone)),
-    )
-    openers.panels(
-        "course",
-        [
-            (
-                f'<section class="so-panel">{definition.head_html(title, aside)}'
-                + (f'<div class="so-tall">{html}</div>' if html else f'<div class="so-quiet">{why}</div>')
-                + "</section>",
-                definition.mark_html(title, figure),
-            )
-            for title, figure, html in charts
-        ],
-    )
+    ):
+        body = f'<div class="so-tall">{html}</div>' if html else _nothing_html(why)
+        yield Panel(title, aside, body, definition.mark_html(title, figure))
 
 
-def failures_and_models(found: Health) -> None:
-    """What failed most, and how each model does."""
-    with st.grid(2, min_column_width=320):
-        with st.container(border=True, height="stretch", gap="small"):
-            _failures(found)
-        with st.container(border=True, height="stretch", gap="small"):
-            _models(found)
+def _nothing_html(why: str) -> str:
+    return f'<div class="so-quiet">{why}</div>'
 
 
-def _failures(found: Health) -> None:
+def _failures(found: Health) -> Panel:
     groups = formats.counted(len(found.failures), "group", "groups")
     trend = trends.begun(found, "failed").replace(trends.NOTHING, "")
     aside = f"{groups} · failed: {trend}" if trend else groups
@@ -191,10 +183,6 @@ def _failures(found: Health) -> None:
         meaning="Failed, lost or in need of a person, begun in the window; together where model and reason"
         " are the same but for numbers and ids.",
     )
-    mark = definition.mark_html("What failed", figure)
-    st.html(definition.head_html("What failed", aside if found.failures else "", mark))
-    if not found.failures:
-        st.html('<div class="so-quiet">No failure in this window.</div>')
     lines = [
         _line_html(
             failure_title(failure),
@@ -204,37 +192,33 @@ def _failures(found: Health) -> None:
         )
         for failure in _shown(found.failures, "failures")
     ]
-    if lines:
-        st.html(openers.lines_html(lines))
-    _more(len(found.failures), "failures")
+    body = _lines_html(lines, len(found.failures), "failures", found.filter)
+    return Panel(
+        "What failed",
+        aside if found.failures else "",
+        body or _nothing_html("No failure in this window."),
+        definition.mark_html("What failed", figure),
+    )
 
 
 def _shown(lines: Sequence[Line], name: str) -> Sequence[Line]:
     """The first few lines of a panel, or all of them once somebody asked for that."""
-    return lines[: MOST_SHOWN if st.session_state.get(_whole(name)) else SHOWN]
+    return lines[: MOST_SHOWN if st.query_params.get(WHOLE) == name else SHOWN]
 
 
-def _whole(name: str) -> str:
-    return f"so-health-whole-{name}"
-
-
-def _more(n: int, name: str) -> None:
-    """The button that shows the lines that are left out, and takes them away again."""
+def _lines_html(lines: Sequence[str], n: int, name: str, chosen: Filter) -> str:
+    """The lines, and the way to those of `n` that are left out, and back; nothing for none."""
+    if not lines:
+        return ""
     if n <= SHOWN:
-        return
-    whole = bool(st.session_state.get(_whole(name)))
+        return openers.lines_html(lines)
+    whole = st.query_params.get(WHOLE) == name
     more = f"Show all {formats.count(n)}" if n <= MOST_SHOWN else f"Show the first {MOST_SHOWN}"
-    st.button(
-        "Show fewer" if whole else more,
-        key=f"so-health-more-{name}",
-        type="tertiary",
-        on_click=_turn,
-        args=(name,),
+    href = openers.address(chosen.query() | ({} if whole else {WHOLE: name}))
+    return (
+        f'{openers.lines_html(lines)}<div><a class="so-link" href="{escape(href)}" target="_self" data-stay'
+        f' data-key="more-{name}">{"Show fewer" if whole else more}</a></div>'
     )
-
-
-def _turn(name: str) -> None:
-    st.session_state[_whole(name)] = not st.session_state.get(_whole(name))
 
 
 class Titled(Protocol):
@@ -254,11 +238,7 @@ def failure_title(failure: Titled) -> str:
     return f"{failure.code + ': ' if failure.code else ''}{_ANY.sub('…', said)}"
 
 
-def _models(found: Health) -> None:
-    mark = definition.mark_html("Models", health.figure("success"))
-    st.html(definition.head_html("Models", "success rate", mark))
-    if not found.models:
-        st.html('<div class="so-quiet">No generation in this window.</div>')
+def _models(found: Health) -> Panel:
     lines = [
         _line_html(
             model_name(one.model),
@@ -274,9 +254,9 @@ def _models(found: Health) -> None:
         )
         for one in _shown(found.models, "models")
     ]
-    if lines:
-        st.html(openers.lines_html(lines))
-    _more(len(found.models), "models")
+    body = _lines_html(lines, len(found.models), "models", found.filter)
+    mark = definition.mark_html("Models", health.figure("success"))
+    return Panel("Models", "success rate", body or _nothing_html("No generation in this window."), mark)
 
 
 def _model_said(one: ModelLine) -> str:

@@ -62,24 +62,39 @@ class Tile:
         )
 
 
+@dataclass(frozen=True)
+class Panel:
+    """A panel: its title, what stands beside it, its body and its mark as HTML."""
+
+    title: str
+    aside: str
+    body: str
+    mark: str
+
+    def html(self) -> str:
+        """All but the mark."""
+        return (
+            f'<section class="so-panel"><div class="so-panel-head"><b>{escape(self.title)}</b>'
+            f'<span class="so-quiet so-small">{escape(self.aside)}</span></div>{self.body}</section>'
+        )
+
+
 def tiles(key: str, shown: Sequence[Tile]) -> None:
     """Tiles in rows of four, on a phone of two."""
-    _marked(key, "so-tiles", [(tile.html(), tile.mark) for tile in shown])
+    _marked(f"so-marked-tiles-{key}", "so-tiles", shown)
 
 
-def panels(key: str, shown: Sequence[tuple[str, str]]) -> None:
-    """Panels of one height beside each other, on a phone below each other: each as HTML, and its mark."""
-    _marked(key, "so-two", shown)
+def panels(key: str, shown: Sequence[Panel]) -> None:
+    """Panels in rows of two, on a phone below each other."""
+    _marked(f"so-marked-panels-{key}", "so-panels", shown)
 
 
-def _marked(key: str, grid: str, shown: Sequence[tuple[str, str]]) -> None:
+def _marked(key: str, grid: str, shown: Sequence[Tile | Panel]) -> None:
     """The marks lie over what they explain as an element of their own, so that a number that changes takes
     nothing from who reads what it counts."""
-    with st.container(key=f"so-marked-{key}", gap=None):
-        st.html(f'<div class="{grid} so-even">{"".join(html for html, _ in shown)}</div>')
-        st.html(
-            f'<div class="{grid} so-even so-marks">{"".join(f"<div>{mark}</div>" for _, mark in shown)}</div>'
-        )
+    with st.container(key=key, gap=None):
+        st.html(f'<div class="{grid}">{"".join(one.html() for one in shown)}</div>')
+        st.html(f'<div class="{grid} so-marks">{"".join(f"<div>{one.mark}</div>" for one in shown)}</div>')
 
 
 def choices_html(label: str, chosen: str, choices: Mapping[str, Mapping[str, str]]) -> str:
