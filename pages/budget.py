@@ -78,10 +78,7 @@ def everything() -> None:
         if wanted.narrowed:
             budget_ledger.show(actor, wanted, lines, now, zone)
         budget_bar.course(board)
-        budget_parts.drivers(board, creators, wanted)
-        with st.grid(2, min_column_width=320):
-            budget_parts.past_months(board, wanted)
-            budget_parts.quotas(used)
+        budget_parts.parts(board, creators, used, wanted)
         if not wanted.narrowed:
             budget_ledger.show(actor, wanted, lines, now, zone)
 

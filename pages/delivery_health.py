@@ -30,8 +30,9 @@ def everything() -> None:
         st.rerun()
     with errors.guarded("delivery health"):
         now, zone = times.now(), times.viewer_zone()
-        before = keyset_table.place(health_table.table_key(chosen))
-        board = health_rows.board(actor, chosen, now, before)
+        key = health_table.table_key(chosen)
+        shown = keyset_table.at_once(key, whole=not chosen.narrowed)
+        board = health_rows.board(actor, chosen, now, keyset_table.place(key), shown)
         refresh = f"refreshed every {REFRESH_S} s" if st.session_state["health-live"] else "paused"
         st.html(definition.as_of_html(f"As of {times.clock_time(now, zone)}, {refresh}", now, zone))
         health_filters.notices(board, now, zone)
@@ -45,8 +46,7 @@ def everything() -> None:
             health_table.show(actor, chosen, board, now, zone)
         if board.health is not None:
             health_panels.rescue(actor, board, now, zone)
-            health_panels.course(board.health, zone)
-            health_panels.failures_and_models(board.health)
+            health_panels.panels(board.health, zone)
         if not chosen.narrowed:
             health_table.show(actor, chosen, board, now, zone)
 

@@ -14,6 +14,4 @@ else:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         look.title("Training runs", "What is running, what broke, what does it cost me right now?")
         live = st.toggle("Refresh by itself", value=True, key="trainings-live", persist_state="session")
-    st.fragment(training_list.show, run_every=training_list.REFRESH_S if live else None)(
-        actor, training_list.faults()
-    )
+    st.fragment(training_list.show, run_every=training_list.REFRESH_S if live else None)(actor)

@@ -1,8 +1,7 @@
 """Files of Streamlit's front end that the browser would fetch only when a page first needs them.
 
-A table is 1.5 MB of script in thirty files; fetched and read at the first click on a page with one, they are
-half of that click. The browser gets to know them as soon as the first page is drawn, so that it takes nothing
-from that page.
+Fetched and read at the first click on a page with a field or a link button, they are a part of that click.
+The browser gets to know them as soon as the first page is drawn, so that it takes nothing from that page.
 """
 
 import functools
@@ -12,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 # What pages draw and a first page may lack, as the files are named.
-PARTS = ("DataFrame", "LinkButton", "ButtonGroup", "TextInput", "TextArea", "DateInput")
+PARTS = ("LinkButton", "ButtonGroup", "TextInput", "TextArea", "DateInput")
 FOLDER = "static/js"
 # A page of ours that is drawn to its end.
 DRAWN = "[data-test-script-state=notRunning] .so-title"

@@ -4,11 +4,13 @@ Opened at `/some_page`, the front end first asks for `/some_page/_stcore/health`
 `/some_page/_stcore/host-config` and logs two 404s. Answering those would be worse: it would then take
 `/some_page` for the application's root and show the first page. It does not guess when
 `window.__streamlit` names the server, so a script that does is put in front of its own. The same script has
-the browser fetch ahead what pages need later, and leads the keyboard into popovers.
+the browser fetch ahead what pages need later, opens links of ours in place, and leads the keyboard into
+popovers.
 """
 
 import functools
 import hashlib
+from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.web import front_end, keyboard
 
 SCRIPT_PATH = "/_studio_ops/base.js"
+LINKS = Path(__file__).with_name("links.js")
 _BASE = b'window.__streamlit={BACKEND_BASE_URL:location.origin+"/"};\n'
 _HEAD = b"<head>"
 
@@ -23,7 +26,7 @@ _HEAD = b"<head>"
 @functools.cache
 def script() -> bytes:
     """What runs before Streamlit's own."""
-    return _BASE + keyboard.script() + front_end.fetching_ahead()
+    return _BASE + keyboard.script() + front_end.fetching_ahead() + LINKS.read_bytes()
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from core.web import export
 from pages.components import chips, errors, formats, keyset_table, look, times
 from pages.components.actor import current_actor
 from pages.components.budget_parts import SCOPE_NAMES, STAGES, go, provider_name, service_name
-from pages.components.keyset_table import Row, Slice
+from pages.components.keyset_table import Column, Row, Slice
 
 KINDS = {
     Kind.SETTLE: "Settled",
@@ -23,17 +23,15 @@ KINDS = {
     Kind.CORRECT: "Corrected",
 }
 COLUMNS = {
-    "when": st.column_config.DatetimeColumn("When", format="D MMM, HH:mm:ss", width=125),
-    "what": st.column_config.TextColumn("What", width=85),
-    "amount": st.column_config.TextColumn("Amount", width=80),
-    "provider": st.column_config.TextColumn("Provider", width=80),
-    "model": st.column_config.TextColumn("Model or service", width=165),
-    "stage": st.column_config.TextColumn("Stage", width=95),
-    "quantity": st.column_config.TextColumn("Quantity", width=150),
-    "for": st.column_config.LinkColumn(
-        "For", display_text=r"([0-9a-f]{8})$", width=80, help="Opens what it paid"
-    ),
-    "note": st.column_config.TextColumn("Note", width=220),
+    "when": Column("When", 135, "time"),
+    "what": Column("What", 95),
+    "amount": Column("Amount", 85),
+    "provider": Column("Provider", 85),
+    "model": Column("Model or service", 170),
+    "stage": Column("Stage", 100),
+    "quantity": Column("Quantity", 155),
+    "for": Column("For", 90, "link", help="Opens what it paid"),
+    "note": Column("Note", 220),
 }
 _FAILURE, _NONCE = "so-correct-failure", "so-correct-nonce"
 
@@ -45,7 +43,9 @@ def table_key(wanted: Filter) -> str:
 
 def page_of(actor: Actor, wanted: Filter) -> tuple[Page, Counted | None]:
     """The lines that the table shows, and what all of the filter come to."""
-    return ledger.lines(actor, wanted, keyset_table.place(table_key(wanted))), ledger.counted(actor, wanted)
+    key = table_key(wanted)
+    shown = keyset_table.at_once(key, whole=not wanted.narrowed, more=ledger.PAGE)
+    return ledger.lines(actor, wanted, keyset_table.place(key), shown), ledger.counted(actor, wanted)
 
 
 def show(
@@ -53,11 +53,7 @@ def show(
 ) -> None:
     """How many lines, the filter, the table, the CSV of all of them, and a correction."""
     page, counted = found
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        look.section(_headline(wanted, counted))
-        link = export.ledger_link(actor, wanted, now)
-        if link is not None:
-            st.link_button("CSV of all of them", link, icon=":material/download:")
+    st.html(keyset_table.head_html(_headline(wanted, counted), export.ledger_link(actor, wanted, now)))
     _kinds(wanted)
     _chips(wanted)
     if not page.lines and keyset_table.place(table_key(wanted)) is None:

@@ -12,7 +12,7 @@ from core.budget.ledger import PARAMETERS, Filter
 from core.budget.models import TRAININGS
 from core.budget.views import Board, Credits, Part
 from core.trainings.spending import Creator, Quota
-from pages.components import definition, formats, openers
+from pages.components import definition, formats, look, openers
 from pages.components.health_filters import model_name
 from pages.components.training_words import trainer
 
@@ -75,18 +75,24 @@ def credits_html(left: Credits | None) -> str:
     )
 
 
-def drivers(board: Board, creators: Sequence[Creator], wanted: Filter) -> None:
-    """What drives the month; each line opens its ledger lines."""
+def parts(board: Board, creators: Sequence[Creator], used: Sequence[Quota], wanted: Filter) -> None:
+    """What drives the month, what months came to, and quotas; each line opens its ledger lines."""
     base, of = Filter(wanted.month, wanted.scope), board.position.settled_usd
-    with st.grid(2, min_column_width=320):
-        _panel("By provider", _lines(board.providers, provider_name), "provider", base, of)
-        if wanted.scope == TRAININGS:
-            _creators(creators, board, base)
-        else:
-            people = _lines(board.users, lambda key: board.names.get(key) or _person(key))
-            _panel("By person", people, "user", base, of)
-        _panel("By stage", _lines(board.stages, lambda key: STAGES.get(key, key)), "stage", base, of)
-        _panel("By model", _lines(board.models, service_name), "model", base, of)
+    if wanted.scope == TRAININGS:
+        people = _creators(creators, board, base)
+    else:
+        named = _lines(board.users, lambda key: board.names.get(key) or _person(key))
+        people = _opening(named, "user", base, of)
+    stages = _lines(board.stages, lambda key: STAGES.get(key, key))
+    panels = (
+        _panel("By provider", _opening(_lines(board.providers, provider_name), "provider", base, of)),
+        _panel("By person", people),
+        _panel("By stage", _opening(stages, "stage", base, of)),
+        _panel("By model", _opening(_lines(board.models, service_name), "model", base, of)),
+        _months(board, wanted),
+        _quotas(used),
+    )
+    st.html(f'<div class="so-two">{"".join(panels)}</div>')
 
 
 def _person(key: str) -> str:
@@ -97,35 +103,44 @@ def _lines(parts: Iterable[Part], name: Callable[[str], str]) -> list[tuple[str,
     return [(part.key, name(part.key), part) for part in parts]
 
 
-def _panel(
-    title: str, lines: Sequence[tuple[str, str, Part]], dimension: str, base: Filter, of: Decimal
-) -> None:
-    with st.container(border=True, height="stretch", gap="small"):
-        st.html(f'<div class="so-panel-head"><b>{title}</b></div>')
-        if not lines:
-            st.html('<div class="so-quiet">Nothing in this month.</div>')
-        for key, name, part in lines[:SHOWN]:
-            value: object = UUID(key) if dimension == "user" and key else key or None
-            _line(f"{dimension}-{key}", name, part, base.but(**{dimension: value}), of=of)
+def _panel(title: str, lines: Sequence[str], aside: str = "", nothing: str = "Nothing in this month.") -> str:
+    """A panel of lines that are HTML already."""
+    drawn = openers.lines_html(lines) if lines else f'<div class="so-quiet">{nothing}</div>'
+    return f'<section class="so-panel">{definition.head_html(title, aside)}{drawn}</section>'
+
+
+def _opening(
+    lines: Sequence[tuple[str, str, Part]], dimension: str, base: Filter, of: Decimal
+) -> Sequence[str]:
+    """Lines that open the ledger's lines of one provider, person, stage or model."""
+    return [
+        _line(
+            name,
+            part,
+            base.but(**{dimension: UUID(key) if dimension == "user" and key else key or None}),
+            of=of,
+        )
+        for key, name, part in lines[:SHOWN]
+    ]
 
 
 def _line(
-    key: str,
     name: str,
     part: Part,
-    opens: Filter,
+    opens: Filter | None,
     *,
     of: Decimal | None = None,
     counted: tuple[str, str] = ("line", "lines"),
-) -> None:
+) -> str:
     """A part as a line that opens its lines; with its share of what was settled, where `of` says how much."""
     reserved = f", {formats.total(part.reserved_usd)} reserved" if part.reserved_usd else ""
     share = f", {formats.percent(round(float(part.settled_usd / of), 4))}" if of and part.settled_usd else ""
     small = f"{formats.counted(part.lines, *counted)}{share}{reserved}"
-    openers.line(f"budget-{key}", name, formats.total(part.settled_usd), small, go, (opens,))
+    href = openers.address(opens.query()) if opens else None
+    return openers.line_html(name, formats.total(part.settled_usd), small, href)
 
 
-def _creators(creators: Sequence[Creator], board: Board, base: Filter) -> None:
+def _creators(creators: Sequence[Creator], board: Board, base: Filter) -> Sequence[str]:
     """Who launched the runs, and users of lines without a run here, whoever paid most first. A user's lines
     open, staff have none."""
     known = {one.key.removeprefix("user:") for one in creators}
@@ -135,12 +150,7 @@ def _creators(creators: Sequence[Creator], board: Board, base: Filter) -> None:
         *((_user(part, board), ("line", "lines")) for part in others),
     ]
     people.sort(key=lambda person: (person[0].settled_usd, person[0].reserved_usd), reverse=True)
-    with st.container(border=True, height="stretch", gap="small"):
-        st.html('<div class="so-panel-head"><b>By person</b></div>')
-        if not people:
-            st.html('<div class="so-quiet">Nothing in this month.</div>')
-        for one, counted in people[:SHOWN]:
-            _creator(one, counted, base)
+    return [_creator(one, counted, base) for one, counted in people[:SHOWN]]
 
 
 def _user(part: Part, board: Board) -> Creator:
@@ -149,57 +159,39 @@ def _user(part: Part, board: Board) -> Creator:
     )
 
 
-def _creator(one: Creator, counted: tuple[str, str], base: Filter) -> None:
-    name, user = one.name or _person(one.key), one.key.removeprefix("user:")
-    if user != one.key:
-        part = Part(user, one.settled_usd, one.reserved_usd, one.runs)
-        _line(one.key, name, part, base.but(user=UUID(user)), counted=counted)
-        return
-    reserved = f", {formats.money(one.reserved_usd)} reserved" if one.reserved_usd else ""
-    runs = f"{formats.counted(one.runs, *counted)}{reserved}"
-    st.html(
-        f'<div class="so-line-card"><div class="so-clip">{escape(name)}</div>'
-        f'<b class="so-number">{escape(formats.total(one.settled_usd))}</b>'
-        f'<div class="so-quiet so-small so-clip">{escape(runs)}</div></div>'
-    )
+def _creator(one: Creator, counted: tuple[str, str], base: Filter) -> str:
+    user = one.key.removeprefix("user:") if one.key.startswith("user:") else None
+    part = Part(one.key, one.settled_usd, one.reserved_usd, one.runs)
+    opens = base.but(user=UUID(user)) if user else None
+    return _line(one.name or _person(one.key), part, opens, counted=counted)
 
 
-def past_months(board: Board, wanted: Filter) -> None:
+def _months(board: Board, wanted: Filter) -> str:
     """What months came to; each opens."""
-    with st.container(border=True, height="stretch", gap="small"):
-        st.html(
-            '<div class="so-panel-head"><b>Months</b><span class="so-quiet so-small">settled</span></div>'
+    lines = [
+        _line(
+            f"{one.month:%B %Y}",
+            Part(f"{one.month:%Y-%m}", one.settled_usd, one.reserved_usd, one.lines),
+            Filter(one.month, wanted.scope),
         )
-        if not board.months:
-            st.html('<div class="so-quiet">Nothing was paid in any month yet.</div>')
-        for one in board.months:
-            part = Part(f"{one.month:%Y-%m}", one.settled_usd, one.reserved_usd, one.lines)
-            _line(f"month-{one.month}", f"{one.month:%B %Y}", part, Filter(one.month, wanted.scope))
+        for one in board.months
+    ]
+    return _panel("Months", lines, "settled", "Nothing was paid in any month yet.")
 
 
-def quotas(found: Sequence[Quota]) -> None:
+def _quotas(found: Sequence[Quota]) -> str:
     """How many LoRAs each creator has used of the month's."""
-    with st.container(border=True, height="stretch", gap="small"):
-        st.html(
-            '<div class="so-panel-head"><b>Quota per person</b>'
-            '<span class="so-quiet so-small">failed and cancelled ones do not count</span></div>'
-        )
-        if not found:
-            st.html('<div class="so-quiet">Nobody has begun a LoRA in this month.</div>')
-        lines = [
+    lines = [
+        (
+            one.name or _person(one.creator),
             (
-                escape(one.name or _person(one.creator)),
-                (
-                    f'<span class="so-bad-text">{one.used} of {one.quota} · used up</span>'
-                    if one.used >= one.quota
-                    else f"{one.used} of {one.quota}"
-                ),
-            )
-            for one in found[:12]
-        ]
-        if lines:
-            st.html(
-                '<dl class="so-facts">'
-                + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in lines)
-                + "</dl>"
-            )
+                f'<span class="so-bad-text">{one.used} of {one.quota} · used up</span>'
+                if one.used >= one.quota
+                else f"{one.used} of {one.quota}"
+            ),
+        )
+        for one in found[:12]
+    ]
+    aside = "failed and cancelled ones do not count"
+    nothing = "Nobody has begun a LoRA in this month."
+    return _panel("Quota per person", [look.facts_html(lines)] if lines else (), aside, nothing)

@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from html import escape
-
-import streamlit as st
 
 from core.budget.ledger import FAILURES, Filter
 from core.trainings.counted import Counted, What
 from core.trainings.figures import FIGURES
 from core.trainings.spending import Quota, Worth
-from pages.components import chosen_lora, definition, formats
-from pages.components.budget_parts import go
+from pages.components import chosen_lora, definition, formats, openers
+from pages.components.openers import Tile
 from pages.components.training_words import trainer
 
 
 def show(found: Worth, quotas: Sequence[Quota], month: date) -> None:
     """Four numbers: a completed LoRA, failures, estimate against actual, quotas; each opens its rows."""
-    over = Counted(What.OVER, month=month)
+    runs = openers.address(Counted(What.OVER, month=month).query(), "training_runs")
+    loras = openers.address({chosen_lora.COUNTED: f"{month:%Y-%m}"}, "lora_library")
     per = found.per_completed_usd
     drift = sum((one.settled_usd - one.quoted_usd for one in found.drifts), Decimal(0))
     quoted = sum((one.quoted_usd for one in found.drifts), Decimal(0))
@@ -33,7 +31,7 @@ def show(found: Worth, quotas: Sequence[Quota], month: date) -> None:
                 if found.completed
                 else "none is completed yet"
             ),
-            over,
+            runs,
         ),
         (
             "Cost of failures",
@@ -45,7 +43,7 @@ def show(found: Worth, quotas: Sequence[Quota], month: date) -> None:
                 if found.failed
                 else "no run has failed or was cancelled"
             ),
-            Filter(month, runs=FAILURES),
+            openers.address(Filter(month, runs=FAILURES).query()),
         ),
         (
             "Actual against quoted",
@@ -53,7 +51,7 @@ def show(found: Worth, quotas: Sequence[Quota], month: date) -> None:
             signed(float(drift / quoted) if quoted else None),
             ", ".join(f"{trainer(one.trainer)} {signed(one.share)}" for one in found.drifts)
             or "none has ended",
-            over,
+            runs,
         ),
         (
             "LoRAs this month",
@@ -65,28 +63,16 @@ def show(found: Worth, quotas: Sequence[Quota], month: date) -> None:
                 if quotas
                 else "nobody has begun one"
             ),
-            month if quotas else None,
+            loras if quotas else None,
         ),
     )
-    with st.grid(4, min_column_width=150, gap="small"):
-        for number in numbers:
-            _number(*number)
-
-
-def _number(name: str, figure: str, big: str, small: str, opens: Filter | Counted | date | None) -> None:
-    kind = "tile" if opens is None else "card-worth"
-    with st.container(key=f"so-{kind}-{figure}", gap=None, height="stretch"):
-        st.html(definition.name_html(name, definition.mark_html(name, FIGURES[figure])))
-        st.html(
-            f'<div class="so-number-card"><div class="so-big">{escape(big)}</div>'
-            f'<div class="so-small so-quiet">{escape(small)}</div></div>'
-        )
-        if isinstance(opens, Filter):
-            st.button(f"Show the lines of {name}", key=f"so-open-{figure}", on_click=go, args=(opens,))
-        elif isinstance(opens, Counted) and st.button(f"Show the runs of {name}", key=f"so-open-{figure}"):
-            st.switch_page("training_runs.py", query_params=opens.query())
-        elif isinstance(opens, date) and st.button("Show the LoRAs of this month", key=f"so-open-{figure}"):
-            st.switch_page("lora_library.py", query_params={chosen_lora.COUNTED: f"{opens:%Y-%m}"})
+    openers.tiles(
+        "worth",
+        [
+            Tile(name, big, (small,), opens, definition.mark_html(name, FIGURES[figure]))
+            for name, figure, big, small, opens in numbers
+        ],
+    )
 
 
 def signed(share: float | None) -> str:

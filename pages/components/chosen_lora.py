@@ -33,10 +33,14 @@ def chosen() -> UUID | None:
 
 
 def choose(lora_id: UUID) -> None:
-    """Show this one, and remember what was asked for, for the way back; for a button's `on_click` too."""
+    """Show this one; for a button's `on_click`."""
+    st.query_params[PARAMETER] = str(lora_id)
+
+
+def remember() -> None:
+    """Keep what the library is asked for, for the way back from one that is opened."""
     asked = {name: st.session_state[name] for name in FILTERS if name in st.session_state}
     st.session_state[_ASKED] = asked | {COUNTED: st.query_params.get(COUNTED)}
-    st.query_params[PARAMETER] = str(lora_id)
 
 
 def close() -> None:

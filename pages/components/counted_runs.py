@@ -1,5 +1,6 @@
 """What of the runs a number or an alert has counted: in the address, and as a chip that takes it away."""
 
+from collections.abc import Mapping
 from datetime import tzinfo
 
 import streamlit as st
@@ -38,10 +39,14 @@ def chosen(zone: tzinfo) -> Counted:
     return found
 
 
-def leave() -> None:
-    """Another state is not bound to what was counted; for a field's `on_change`."""
-    if counted.read(st.query_params)[0].what is not None:
-        go(ALL)
+def are_of_one_kind() -> bool:
+    """Whether what was counted says nothing of a state."""
+    return counted.read(st.query_params)[0].what is None
+
+
+def without(asked: Mapping[str, str]) -> dict[str, str]:
+    """These parameters of an address but for what was counted."""
+    return {name: value for name, value in asked.items() if name not in counted.PARAMETERS}
 
 
 def _words(of: Counted, zone: tzinfo) -> str:

@@ -1,7 +1,7 @@
 """The panels of delivery health. Each number opens the rows that it counts, by the address."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from html import escape
@@ -17,11 +17,14 @@ from core.deliveries.models import DeliveryState
 from core.deliveries.windows import KINDS, Filter
 from core.queries import Figure
 from pages.components import definition, formats, openers, outcome_bars, times, trends
-from pages.components.health_filters import COUNTING, WINDOW_NAMES, go, model_name
-from pages.components.states import LOOKS, icon_html
+from pages.components.health_filters import COUNTING, WINDOW_NAMES, model_name
+from pages.components.openers import Panel, Tile
+from pages.components.states import LOOKS, Tone, icon_html
 
 # So many lines of a panel at first, and after a click on all of them.
 SHOWN, MOST_SHOWN = 6, 60
+# The address's word for the panel of which all is shown.
+WHOLE = "whole"
 Line = TypeVar("Line")
 # What stands for a number or an id where failures that differ in it alone are one group.
 _ANY = re.compile(r"<(?:n|id)>")
@@ -30,25 +33,31 @@ TARGET_SAID = formats.percent(TARGET)
 
 def numbers(found: Health, zone: tzinfo) -> None:
     """The numbers, each with its trend, its definition on hover, and its rows behind it."""
-    with st.grid(4, min_column_width=150, gap="small"):
-        for window in WINDOW_NAMES:
-            _rate(found, window, zone)
-        _times(found, zone)
-        of = found.filter.but(window="24h", signature=None, at=None)
-        _number(found, "in_flight", "In flight", found.under_way.in_flight, "now", of, zone)
-        _number(found, "stuck", "Stuck", found.under_way.stuck, "now, by its model's limit", of, zone)
-        of, counts = found.filter.but(signature=None, at=None), found.known(found.filter.window)
-        for name, words in (("lost", "Lost"), ("needs_attention", "Needs attention")):
-            n = getattr(counts, name) if counts else None
-            _number(found, name, words, n, f"in {WINDOW_NAMES[found.filter.window]}", of, zone)
+    of = found.filter.but(window="24h", signature=None, at=None)
+    whole, counts = found.filter.but(signature=None, at=None), found.known(found.filter.window)
+    begun = f"in {WINDOW_NAMES[found.filter.window]}"
+    openers.tiles(
+        "health",
+        (
+            *(_rate(found, window, zone) for window in WINDOW_NAMES),
+            _times(found, zone),
+            _number(found, "in_flight", "In flight", found.under_way.in_flight, "now", of, zone),
+            _number(found, "stuck", "Stuck", found.under_way.stuck, "now, by its model's limit", of, zone),
+            *(
+                _number(found, name, words, getattr(counts, name) if counts else None, begun, whole, zone)
+                for name, words in (("lost", "Lost"), ("needs_attention", "Needs attention"))
+            ),
+        ),
+    )
 
 
-def _rate(found: Health, window: str, zone: tzinfo) -> None:
+def _rate(found: Health, window: str, zone: tzinfo) -> Tile:
     counts, beside = found.known(window), ""
+    tone: Tone = "waiting"
     if counts is None:
-        big, small, tone = formats.NO_DATA, COUNTING, "waiting"
+        big, small = formats.NO_DATA, COUNTING
     elif counts.success_rate is None:
-        big, small, tone = "no data", "none has finished", "waiting"
+        big, small = "no data", "none has finished"
     else:
         big = formats.percent(counts.success_rate)
         small = f"of {formats.count(counts.finished)}, {formats.count(counts.in_flight)} in flight"
@@ -60,17 +69,16 @@ def _rate(found: Health, window: str, zone: tzinfo) -> None:
     opens = found.filter.but(window=window, state="finished", signature=None, at=None)
     name, meant = f"Success, {WINDOW_NAMES[window]}", health.figure("success")
     meant = replace(meant, meaning=f"{meant.meaning} The target is {TARGET_SAID}.")
-    said = (big, small, trend, tone)
-    _card(f"rate-{window}", name, said, opens, meant, found.as_of, zone, beside=beside)
+    return _tile(name, (big, small, trend), opens, meant, found.as_of, zone, tone=tone, beside=beside)
 
 
 def _against_target(*, reached: bool) -> str:
     """In words and a sign, because a colour alone says nothing."""
     icon, words = ("check", "target reached") if reached else ("south", f"under {TARGET_SAID}")
-    return f"*:material/{icon}: {openers.plain(words)}*"
+    return f'<span class="so-nowrap">{icon_html(icon)} {escape(words)}</span>'
 
 
-def _times(found: Health, zone: tzinfo) -> None:
+def _times(found: Health, zone: tzinfo) -> Tile:
     if found.known(found.filter.window) is None:
         big, small = formats.NO_DATA, COUNTING
     elif not found.times.samples:
@@ -81,39 +89,37 @@ def _times(found: Health, zone: tzinfo) -> None:
         small = f"p50; p95 {most}, of {of}"
     opens = found.filter.but(state="timed", signature=None, at=None)
     name = f"Time to deliver, {WINDOW_NAMES[found.filter.window]}"
-    said = (big, small, trends.times(found.times, found.times_before), "waiting")
-    _card("times", name, said, opens, health.figure("time"), found.as_of, zone)
+    said = (big, small, trends.times(found.times, found.times_before))
+    return _tile(name, said, opens, health.figure("time"), found.as_of, zone)
 
 
 def _number(
     found: Health, state: str, name: str, n: int | None, small: str, of: Filter, zone: tzinfo
-) -> None:
-    tone = "bad" if n and state in {"stuck", "lost", "needs_attention"} else "waiting"
+) -> Tile:
+    opens = of.but(state=state)
+    trend = trends.under_way(found, state) if opens.of_this_moment else trends.begun(found, state)
     said = (formats.count(n), small) if n is not None else (formats.NO_DATA, COUNTING)
-    trend = (
-        trends.under_way(found, state) if of.but(state=state).of_this_moment else trends.begun(found, state)
-    )
-    _card(state, name, (*said, trend, tone), of.but(state=state), health.figure(state), found.as_of, zone)
+    bad = n and state in {"stuck", "lost", "needs_attention"}
+    tone: Tone = "bad" if bad else "waiting"
+    return _tile(name, (*said, trend), opens, health.figure(state), found.as_of, zone, tone=tone)
 
 
-def _card(
-    key: str,
+def _tile(
     name: str,
-    said: tuple[str, str, str, str],
+    said: tuple[str, str, str],
     opens: Filter,
     figure: Figure,
     as_of: datetime,
     zone: tzinfo,
     *,
+    tone: Tone = "waiting",
     beside: str = "",
-) -> None:
-    """`said`: the number, a line about it, its trend, its tone; `beside`: Markdown beside the number."""
-    big, small, trend, tone = said
+) -> Tile:
+    """`said`: the number, a line about it, its trend; `beside`: HTML beside the number."""
+    big, *lines = said
     since = "" if opens.of_this_moment else f"From {times.exact(opens.span(as_of)[0], zone)} on. "
     mark = definition.mark_html(name, figure, more=f"{since}Trend: {DEFINITIONS['trend']}")
-    with st.container(key=f"so-card-health-{key}", gap=None, height="stretch"):
-        openers.number(f"health-{key}", name, big, (small, trend), go, (opens,), beside=beside)
-        st.html(f'<div class="so-corner so-{tone}">{mark}</div>')
+    return Tile(name, big, tuple(lines), openers.address(opens.query()), mark, tone, beside)
 
 
 def rescue(actor: Actor, board: Board, now: datetime, zone: tzinfo) -> None:
@@ -134,51 +140,41 @@ def rescue(actor: Actor, board: Board, now: datetime, zone: tzinfo) -> None:
             named = f'<a href="debug_sync?q={generation.id}" target="_self">{named}</a>'
         lines.append(f"<div>{named} {escape(model_name(generation.model or ''))}: {left}{tries}</div>")
     n, of = board.health.under_way.rescue, board.health.filter
-    with st.container(border=True, gap="small", key="so-rescue"):
-        st.html(
-            f'<div class="so-task so-attention">{icon_html("timer")}<span><b>Rescue clock:'
-            f" {formats.counted(n, 'result waits', 'results wait')} at KIE to be stored</b>"
-            f"{definition.mark_html('Rescue clock', health.figure('rescue'))}</span>"
-            f'<div class="so-quiet">{"".join(lines)}</div></div>'
-        )
-        opens = Filter(kind=of.kind, model=of.model, state="rescue")
-        st.button("Show all of them", key="health-rescue", on_click=go, args=(opens,))
+    opens = openers.address(Filter(kind=of.kind, model=of.model, state="rescue").query())
+    st.html(
+        f'<section class="so-panel"><div class="so-task so-attention">{icon_html("timer")}<span><b>Rescue'
+        f" clock: {formats.counted(n, 'result waits', 'results wait')} at KIE to be stored</b>"
+        f"{definition.mark_html('Rescue clock', health.figure('rescue'))}</span>"
+        f'<div class="so-quiet">{"".join(lines)}</div></div>'
+        f'<div><a class="so-link" href="{escape(opens)}" target="_self">Show all of them</a></div></section>'
+    )
 
 
-def course(found: Health, zone: tzinfo) -> None:
-    """How it went over the window: how many, and which share was missed."""
+def panels(found: Health, zone: tzinfo) -> None:
+    """How it went over the window, what failed most, and how each model does."""
+    openers.panels("health", (*_course(found, zone), _failures(found), _models(found)))
+
+
+def _course(found: Health, zone: tzinfo) -> Iterator[Panel]:
+    """How many were begun, and which share was missed."""
     known = found.known(found.filter.window) is not None
     bars = found.bars if known else ()
     why = "Nothing has finished in this window." if known else "They are being counted."
-    with st.grid(2, min_column_width=320):
-        for title, figure, html in (
-            ("Generations begun", health.figure("begun"), outcome_bars.counts_html(bars, found.filter, zone)),
-            (
-                "Not delivered, % of finished",
-                replace(
-                    health.figure("success"), meaning=f"What the success leaves. {DEFINITIONS['success']}"
-                ),
-                outcome_bars.misses_html(bars, found.filter, zone),
-            ),
-        ):
-            with st.container(border=True, height="stretch", gap="xsmall"):
-                aside = f"by the {outcome_bars.WIDTHS[found.filter.window]}"
-                st.html(definition.head_html(title, aside, definition.mark_html(title, figure)))
-                st.html(
-                    f'<div class="so-tall">{html}</div>' if html else f'<div class="so-quiet">{why}</div>'
-                )
+    aside = f"by the {outcome_bars.WIDTHS[found.filter.window]}"
+    missed = replace(health.figure("success"), meaning=f"What the success leaves. {DEFINITIONS['success']}")
+    for title, figure, html in (
+        ("Generations begun", health.figure("begun"), outcome_bars.counts_html(bars, found.filter, zone)),
+        ("Not delivered, % of finished", missed, outcome_bars.misses_html(bars, found.filter, zone)),
+    ):
+        body = f'<div class="so-tall">{html}</div>' if html else _nothing_html(why)
+        yield Panel(title, aside, body, definition.mark_html(title, figure))
 
 
-def failures_and_models(found: Health) -> None:
-    """What failed most, and how each model does."""
-    with st.grid(2, min_column_width=320):
-        with st.container(border=True, height="stretch", gap="small"):
-            _failures(found)
-        with st.container(border=True, height="stretch", gap="small"):
-            _models(found)
+def _nothing_html(why: str) -> str:
+    return f'<div class="so-quiet">{why}</div>'
 
 
-def _failures(found: Health) -> None:
+def _failures(found: Health) -> Panel:
     groups = formats.counted(len(found.failures), "group", "groups")
     trend = trends.begun(found, "failed").replace(trends.NOTHING, "")
     aside = f"{groups} · failed: {trend}" if trend else groups
@@ -187,47 +183,42 @@ def _failures(found: Health) -> None:
         meaning="Failed, lost or in need of a person, begun in the window; together where model and reason"
         " are the same but for numbers and ids.",
     )
-    mark = definition.mark_html("What failed", figure)
-    st.html(definition.head_html("What failed", aside if found.failures else "", mark))
-    if not found.failures:
-        st.html('<div class="so-quiet">No failure in this window.</div>')
-    for failure in _shown(found.failures, "failures"):
-        _line(
-            f"failure-{failure.signature}",
+    lines = [
+        _line_html(
             failure_title(failure),
             f"{LOOKS[DeliveryState(failure.state)].word} · {model_name(failure.model)}",
             formats.count(failure.n),
             found.filter.but(signature=failure.signature, state=None, at=None),
         )
-    _more(len(found.failures), "failures")
+        for failure in _shown(found.failures, "failures")
+    ]
+    body = _lines_html(lines, len(found.failures), "failures", found.filter)
+    return Panel(
+        "What failed",
+        aside if found.failures else "",
+        body or _nothing_html("No failure in this window."),
+        definition.mark_html("What failed", figure),
+    )
 
 
 def _shown(lines: Sequence[Line], name: str) -> Sequence[Line]:
     """The first few lines of a panel, or all of them once somebody asked for that."""
-    return lines[: MOST_SHOWN if st.session_state.get(_whole(name)) else SHOWN]
+    return lines[: MOST_SHOWN if st.query_params.get(WHOLE) == name else SHOWN]
 
 
-def _whole(name: str) -> str:
-    return f"so-health-whole-{name}"
-
-
-def _more(n: int, name: str) -> None:
-    """The button that shows the lines that are left out, and takes them away again."""
+def _lines_html(lines: Sequence[str], n: int, name: str, chosen: Filter) -> str:
+    """The lines, and the way to those of `n` that are left out, and back; nothing for none."""
+    if not lines:
+        return ""
     if n <= SHOWN:
-        return
-    whole = bool(st.session_state.get(_whole(name)))
+        return openers.lines_html(lines)
+    whole = st.query_params.get(WHOLE) == name
     more = f"Show all {formats.count(n)}" if n <= MOST_SHOWN else f"Show the first {MOST_SHOWN}"
-    st.button(
-        "Show fewer" if whole else more,
-        key=f"so-health-more-{name}",
-        type="tertiary",
-        on_click=_turn,
-        args=(name,),
+    href = openers.address(chosen.query() | ({} if whole else {WHOLE: name}))
+    return (
+        f'{openers.lines_html(lines)}<div><a class="so-link" href="{escape(href)}" target="_self" data-stay'
+        f' data-key="more-{name}">{"Show fewer" if whole else more}</a></div>'
     )
-
-
-def _turn(name: str) -> None:
-    st.session_state[_whole(name)] = not st.session_state.get(_whole(name))
 
 
 class Titled(Protocol):
@@ -247,21 +238,25 @@ def failure_title(failure: Titled) -> str:
     return f"{failure.code + ': ' if failure.code else ''}{_ANY.sub('…', said)}"
 
 
-def _models(found: Health) -> None:
-    mark = definition.mark_html("Models", health.figure("success"))
-    st.html(definition.head_html("Models", "success rate", mark))
-    if not found.models:
-        st.html('<div class="so-quiet">No generation in this window.</div>')
-    for one in _shown(found.models, "models"):
-        kind = one.kind if one.kind in KINDS else found.filter.kind
-        _line(
-            f"model-{one.kind}-{one.model}",
+def _models(found: Health) -> Panel:
+    lines = [
+        _line_html(
             model_name(one.model),
             _model_said(one),
             formats.percent(one.counts.success_rate),
-            found.filter.but(model=one.model, kind=kind, state="begun", signature=None, at=None),
+            found.filter.but(
+                model=one.model,
+                kind=one.kind if one.kind in KINDS else found.filter.kind,
+                state="begun",
+                signature=None,
+                at=None,
+            ),
         )
-    _more(len(found.models), "models")
+        for one in _shown(found.models, "models")
+    ]
+    body = _lines_html(lines, len(found.models), "models", found.filter)
+    mark = definition.mark_html("Models", health.figure("success"))
+    return Panel("Models", "success rate", body or _nothing_html("No generation in this window."), mark)
 
 
 def _model_said(one: ModelLine) -> str:
@@ -271,6 +266,6 @@ def _model_said(one: ModelLine) -> str:
     return f"{said} · p50 {formats.duration(one.times.p50_s)}, p95 {formats.duration(one.times.p95_s)}"
 
 
-def _line(key: str, title: str, small: str, number: str, opens: Filter) -> None:
+def _line_html(title: str, small: str, number: str, opens: Filter) -> str:
     """A line with a number; all of it opens its rows."""
-    openers.line(key, title, number, small, go, (opens,))
+    return openers.line_html(title, number, small, openers.address(opens.query()))

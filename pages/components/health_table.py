@@ -13,7 +13,7 @@ from core.plans.models import Source
 from core.web import export
 from pages.components import chips, failures, formats, keyset_table, look, resync_all, times
 from pages.components.health_filters import WINDOW_NAMES, go, model_name
-from pages.components.keyset_table import Row, Slice
+from pages.components.keyset_table import Column, Row, Slice
 from pages.components.states import look_of
 
 STATE_WORDS = {
@@ -33,17 +33,15 @@ STATE_WORDS = {
     "expiring": "at KIE alone, deleted there soon",
     "refused": "refused by our storage",
 }
-OPENS = st.column_config.LinkColumn(
-    "Task", display_text=r"([0-9a-f]{8})$", width=90, help="Opens its evidence"
-)
+OPENS = Column("Task", 90, "link", help="Opens its evidence")
 COLUMNS = {
-    "open": st.column_config.TextColumn("Task", width=90),
-    "state": st.column_config.TextColumn("State", width=130),
-    "begun": st.column_config.DatetimeColumn("Begun", format="D MMM, HH:mm:ss", width=140),
-    "kind": st.column_config.TextColumn("Kind", width=70),
-    "model": st.column_config.TextColumn("Model", width=170),
-    "took": st.column_config.TextColumn("Took", width=90),
-    "why": st.column_config.TextColumn("Why", width="large"),
+    "open": Column("Task", 90),
+    "state": Column("State", 145),
+    "begun": Column("Begun", 140, "time"),
+    "kind": Column("Kind", 70),
+    "model": Column("Model", 180),
+    "took": Column("Took", 100),
+    "why": Column("Why", 320),
 }
 
 
@@ -54,14 +52,9 @@ def table_key(chosen: Filter) -> str:
 
 def show(actor: Actor, chosen: Filter, board: Board, now: datetime, zone: tzinfo) -> None:
     """What the rows are, how many, the table, and the CSV of all of them."""
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        look.section(_headline(chosen, board.total))
-        with st.container(horizontal=True, width="content"):
-            if chosen.signature is not None or chosen.state in resync_all.WORTH:
-                resync_all.button(actor, table_key(chosen), Source(chosen), board.total)
-            link = export.link(actor, chosen, now)
-            if link is not None:
-                st.link_button("CSV of all of them", link, icon=":material/download:")
+    st.html(keyset_table.head_html(_headline(chosen, board.total), export.link(actor, chosen, now)))
+    if chosen.signature is not None or chosen.state in resync_all.WORTH:
+        resync_all.button(actor, table_key(chosen), Source(chosen), board.total)
     _chips(chosen)
     if chosen.signature is not None:
         st.page_link(

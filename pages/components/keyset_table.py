@@ -1,22 +1,43 @@
 """A table that pages through rows by their place, never by their number; a refresh moves nothing.
 
 While rows are selected the table stands still: it shows what it showed when the first was selected,
-and a selection is the ids and versions of rows, not their numbers.
+and a selection is the ids and versions of rows, not their numbers. It stands in the address.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from html import escape
+from typing import Any, Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
 import streamlit as st
 
 from pages.components import formats, look
+from pages.components.states import icon_html
 
 # Where a view's page goes on; each view has its own kind.
 Place = Any
 OLDER = ("Newer", "Older")
+PICKED = "picked"
+FIRST = 10
+# A cell that has more letters than its column is wide says the rest on hover.
+LETTER_PX = 7
+# So much of an address names what it leads to.
+ID_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its head, its width in pixels, and what its cells are. `link` and `image` are addresses, a
+    `link` that is no address is shown as text; `form` is strftime's, with the day before it."""
+
+    label: str
+    width: int
+    kind: Literal["text", "number", "time", "link", "image"] = "text"
+    form: str = "%b, %H:%M:%S"
+    help: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,52 +85,105 @@ def _turn_to(key: str, starts: Sequence[Place]) -> None:
 
 def release(key: str) -> None:
     """Select nothing, so that the table follows what happens again."""
-    st.session_state[f"{key}-round"] = st.session_state.get(f"{key}-round", 0) + 1
+    st.query_params.pop(PICKED, None)
     st.session_state.pop(f"{key}-held", None)
 
 
-def selected(key: str) -> tuple[Selected, ...]:
-    """The rows that are selected, as they were when they were."""
-    held: Slice | None = st.session_state.get(f"{key}-held")
-    grid = st.session_state.get(_grid(key))
-    if held is None or grid is None:
-        return ()
-    return tuple(
-        Selected(held.rows[number].id, held.rows[number].version)
-        for number in grid["selection"]["rows"]
-        if number < len(held.rows)
-    )
+def _picked() -> tuple[str, ...]:
+    return tuple(one for one in st.query_params.get(PICKED, "").split(",") if one)
 
 
-def _grid(key: str) -> str:
-    return f"{key}-grid-{st.session_state.get(f'{key}-round', 0)}"
+def _selected(shown: Slice) -> tuple[Selected, ...]:
+    picked = _picked()
+    return tuple(Selected(row.id, row.version) for row in shown.rows if str(row.id) in picked)
+
+
+def at_once(key: str, *, whole: bool, more: int = 25) -> int:
+    """How many rows to read: below a page that nothing narrows (`whole`) the newest few, and more on."""
+    return FIRST if whole and place(key) is None else more
 
 
 def show(
     key: str,
     fresh: Slice,
-    columns: Mapping[str, Any],
+    columns: Mapping[str, Column],
     clock: Callable[[datetime], str],
     turns: tuple[str, str] = OLDER,
 ) -> tuple[Selected, ...]:
     """The table and its turning; what is selected. `clock` says a time, `turns` the way back and on."""
-    picked = selected(key)
-    shown: Slice = st.session_state[f"{key}-held"] if picked else fresh
-    if not picked:
-        st.session_state[f"{key}-held"] = fresh
-    cells = {name: [row.cells[name] for row in shown.rows] for name in columns}
-    st.dataframe(
-        cells,
-        key=_grid(key),
-        hide_index=True,
-        column_config=dict(columns),
-        on_select="rerun",
-        selection_mode="multi-row",
-        height="content",
-        row_height=34,
-    )
+    held: Slice | None = st.session_state.get(f"{key}-held")
+    shown = held if held is not None and _selected(held) else fresh
+    st.session_state[f"{key}-held"] = shown
+    st.html(table_html(shown.rows, columns, st.query_params.to_dict()))
+    picked = _selected(shown)
     foot(key, shown, picked, clock, turns)
     return picked
+
+
+def head_html(headline: str, csv: str | None) -> str:
+    """What the rows are, and the way to the CSV of all of them where there is one."""
+    link = (
+        f'<a class="so-link-button" href="{escape(csv)}" download>{icon_html("download")}'
+        "CSV of all of them</a>"
+        if csv
+        else ""
+    )
+    return f'<div class="so-rows-head"><h2 class="so-section">{escape(headline)}</h2>{link}</div>'
+
+
+def table_html(rows: Sequence[Row], columns: Mapping[str, Column], address: Mapping[str, str]) -> str:
+    """The rows with a box to tick each, at an address that has `address` for its parameters."""
+    widths = "".join(f'<col style="width:{column.width}px">' for column in columns.values())
+    heads = "".join(_head_html(column) for column in columns.values())
+    picked = tuple(one for one in address.get(PICKED, "").split(",") if one)
+    lines = "".join(_line_html(row, columns, address, picked) for row in rows)
+    whole = 36 + sum(column.width for column in columns.values())
+    return (
+        f'<div class="so-rows" style="contain-intrinsic-height:{35 * len(rows) + 35}px">'
+        f'<table style="min-width:{whole}px"><colgroup><col style="width:36px">{widths}'
+        f'</colgroup><thead><tr><th><span class="so-hidden">Selected</span></th>{heads}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _head_html(column: Column) -> str:
+    told = f' title="{escape(column.help)}"' if column.help else ""
+    kind = ' class="so-count"' if column.kind == "number" else ""
+    return f'<th scope="col"{kind}{told}>{escape(column.label)}</th>'
+
+
+def _line_html(
+    row: Row, columns: Mapping[str, Column], address: Mapping[str, str], picked: Sequence[str]
+) -> str:
+    name, cells = str(row.id), "".join(_cell_html(column, row.cells[at]) for at, column in columns.items())
+    on = name in picked
+    then = [one for one in picked if one != name] if on else [*picked, name]
+    opens = {at: value for at, value in address.items() if at != PICKED}
+    href = escape(f"?{urlencode(opens | ({PICKED: ','.join(then)} if then else {}), safe=',')}")
+    box = (
+        f'<a role="checkbox" aria-checked="{str(on).lower()}" aria-label="Select …{name[-ID_SHOWN:]}"'
+        f' href="{href}" target="_self" data-stay data-key="pick-{name}">'
+        f"{icon_html('check') if on else ''}</a>"
+    )
+    return f"<tr{' class=so-picked' if on else ''}><td>{box}</td>{cells}</tr>"
+
+
+def _cell_html(column: Column, value: Any) -> str:
+    if value is None or value == "":
+        return "<td></td>"
+    match column.kind:
+        case "link" if str(value).startswith("/"):
+            text = escape(str(value)[-ID_SHOWN:])
+            return f'<td><a href="{escape(str(value))}" target="_self">{text}</a></td>'
+        case "image":
+            return f'<td><img src="{escape(str(value))}" alt="" loading="lazy" decoding="async"></td>'
+        case "number":
+            return f'<td class="so-count">{formats.count(value)}</td>'
+        case "time":
+            return f"<td>{value.day} {escape(f'{value:{column.form}}')}</td>"
+    said = str(value)
+    whole = f' title="{escape(said)}"' if len(said) * LETTER_PX > column.width - 16 else ""
+    return f"<td{whole}>{escape(said)}</td>"
 
 
 def foot(
@@ -121,6 +195,8 @@ def foot(
 ) -> None:
     """What is selected, and the turning of pages; for whatever shows the rows."""
     starts: list[Place] = st.session_state.get(f"{key}-starts", [])
+    if not picked and not starts and shown.next_before is None:
+        return
     with st.container(horizontal=True, vertical_alignment="center"):
         if picked:
             chosen = formats.counted(len(picked), "row selected", "rows selected")

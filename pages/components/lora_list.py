@@ -18,27 +18,28 @@ from pages.components import (
     lora_filters,
     lora_queue,
     media,
+    openers,
     times,
 )
 from pages.components.actor import current_actor
-from pages.components.keyset_table import Slice
+from pages.components.keyset_table import Column, Slice
 from pages.components.lora_words import look_of, named_html, pills_html, stars, uses
 from pages.components.states import icon_html
 
-SHOWN = 24
+SHOWN = 16
 TURNS = ("Previous", "Next")
 _TAGS, _TAGGED = "so-lora-bulk-tags", "so-lora-bulk-told"
 COLUMNS = {
-    "open": st.column_config.LinkColumn("LoRA", display_text=r"([0-9a-f]{8})$", width=78, help="Opens it"),
-    "picture": st.column_config.ImageColumn("Picture", width=56),
-    "name": st.column_config.TextColumn("Name", width=205),
-    "status": st.column_config.TextColumn("Status", width=90),
-    "base": st.column_config.TextColumn("Base model", width=82),
-    "trigger": st.column_config.TextColumn("Trigger word", width=92),
-    "rating": st.column_config.TextColumn("Rating", width=80),
-    "uses": st.column_config.NumberColumn("Uses", width=56),
-    "size": st.column_config.TextColumn("Size", width=66),
-    "made": st.column_config.DatetimeColumn("Made", format="D MMM YYYY", width=95),
+    "open": Column("LoRA", 90, "link", help="Opens it"),
+    "picture": Column("Picture", 68, "image"),
+    "name": Column("Name", 205),
+    "status": Column("Status", 95),
+    "base": Column("Base model", 95),
+    "trigger": Column("Trigger word", 105),
+    "rating": Column("Rating", 90),
+    "uses": Column("Uses", 65, "number"),
+    "size": Column("Size", 72),
+    "made": Column("Made", 105, "time", form="%b %Y"),
 }
 
 
@@ -49,6 +50,7 @@ def show(actor: Actor) -> None:
         if actor.may(Action.MODERATE_LORA):
             lora_queue.show(actor, now, zone)
         lora_filters.show(actor)
+        chosen_lora.remember()
         wanted = chosen_lora.wanted(now)
         key = f"loras-{look.safe_key(repr(wanted))}"
         after = keyset_table.place(key)
@@ -69,9 +71,7 @@ def show(actor: Actor) -> None:
             if picked:
                 _bulk(actor, tuple(one.id for one in picked))
             return
-        with st.grid(4, min_column_width=150, gap="small"):
-            for card in page.cards:
-                _card(card)
+        st.html(f'<div class="so-cards">{"".join(_card_html(card) for card in page.cards)}</div>')
         keyset_table.foot(key, fresh, (), lambda at: times.clock_time(at, zone), TURNS)
 
 
@@ -111,7 +111,7 @@ def _nothing(actor: Actor, wanted: Search) -> None:
             st.switch_page("launch_training.py", query_params={"name": wanted.text[: policy.MAX_NAME]})
 
 
-def _card(card: Card) -> None:
+def _card_html(card: Card) -> str:
     picture = media.safe_url(next(iter(card.pictures), None))
     drawn = (
         f'<div class="so-thumb"><img src="{escape(picture)}" alt="" loading="lazy" decoding="async"></div>'
@@ -119,20 +119,15 @@ def _card(card: Card) -> None:
         else f'<div class="so-thumb">{icon_html("image")}</div>'
     )
     trigger = f"<code>{escape(card.trigger_word)}</code>" if card.trigger_word else ""
-    with st.container(key=f"so-card-lora-{card.id}", gap=None, height="stretch"):
-        st.html(
-            f'{drawn}<div class="so-card-text"><div class="so-lora-name">{named_html(card)}</div>'
-            f'<div class="so-row">{pills_html(card)}</div>'
-            f'<div class="so-line"><span>{escape(stars(card.rating_average, card.rating_count))}</span>'
-            f"<span>{escape(uses(card.uses))}</span></div>"
-            f'<div class="so-line"><span>{escape(card.base_model or "")}</span>{trigger}</div></div>'
-        )
-        st.button(
-            formats.in_label(f"Open {card.name[:60]}"),
-            key=f"so-open-lora-{card.id}",
-            on_click=chosen_lora.choose,
-            args=(card.id,),
-        )
+    return openers.link_html(
+        openers.address({chosen_lora.PARAMETER: str(card.id)}),
+        f'{drawn}<div class="so-card-text"><div class="so-lora-name">{named_html(card)}</div>'
+        f'<div class="so-row">{pills_html(card)}</div>'
+        f'<div class="so-line"><span>{escape(stars(card.rating_average, card.rating_count))}</span>'
+        f"<span>{escape(uses(card.uses))}</span></div>"
+        f'<div class="so-line"><span>{escape(card.base_model or "")}</span>{trigger}</div></div>',
+        "so-card so-lora-card so-opens",
+    )
 
 
 def _row(card: Card, zone: tzinfo) -> keyset_table.Row:

@@ -1,21 +1,25 @@
-"""Buttons that look like what they open: a line with its number, or the number of a tile.
-
-The button is all there is to draw: on a page of fifty lines that takes a third of a second less than one over
-words.
+"""What opens rows: lines with a number, tiles with a number, cards. Each is a link, and a list of them is one
+element of the page: fifty links as elements of their own would be a quarter of a second of drawing.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
-from pages.components import formats, look
-from pages.components.states import Look, pill_html
+from pages.components import formats
+from pages.components.states import Look, Tone, pill_html
 
 # Whatever Markdown or Streamlit's directives give a meaning to; the words of others are shown as they are.
 _MEANS_SOMETHING = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~:$&])")
+
+
+def address(query: Mapping[str, str], page: str = "") -> str:
+    """The address of a page, of this one when none is named, with these parameters."""
+    return f"{page}?{urlencode(query)}"
 
 
 def plain(text: str) -> str:
@@ -37,36 +41,96 @@ def counted_html(state: Look, number: int, address: str) -> str:
     )
 
 
-def line(
-    key: str, name: str, number: str, small: str, on_click: Callable[..., None], args: tuple[Any, ...]
-) -> None:
-    """A line: its name, its number at the right, words below."""
-    below = f" :small[{plain(small)}]" if small.strip() else ""
-    st.button(
-        f"*{plain(name) or '–'}* **{plain(number)}**{below}",
-        key=f"so-line-{look.safe_key(key)}",
-        width="stretch",
-        on_click=on_click,
-        args=args,
-    )
+def link_html(href: str, inner: str, looks: str, *, name: str = "") -> str:
+    """HTML that opens an address as a whole; `name` is how it is read aloud in place of its words."""
+    said = f' aria-label="{escape(name)}"' if name else ""
+    return f'<a class="{looks}" href="{escape(href)}" target="_self"{said}>{inner}</a>'
 
 
-def number(
-    key: str,
-    name: str,
-    big: str,
-    lines: tuple[str, ...],
-    on_click: Callable[..., None],
-    args: tuple[Any, ...],
-    *,
-    beside: str = "",
-) -> None:
-    """A tile: its name, its number, words below; `beside` the number stands Markdown."""
-    below = " ".join(f":small[{plain(one)}]" for one in lines if one.strip())
-    st.button(
-        f"*{plain(name)}* **{plain(big)}** {beside} {below}",
-        key=f"so-tell-{key}",
-        width="stretch",
-        on_click=on_click,
-        args=args,
+def line_html(name: str, number: str, small: str, href: str | None) -> str:
+    """A line: its name, its number at the right, words below; it opens nothing with None."""
+    inner = (
+        f'<span class="so-clip">{escape(name) or "–"}</span><b class="so-number">{escape(number)}</b>'
+        f'<span class="so-quiet so-small so-clip">{escape(small)}</span>'
     )
+    if href is None:
+        return f'<div class="so-line-card">{inner}</div>'
+    return link_html(href, inner, "so-line-card so-opens")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number: its name, itself, words below, what it opens, and the mark that says what it counts (HTML).
+    `beside` is HTML beside the number."""
+
+    name: str
+    big: str
+    lines: tuple[str, ...]
+    href: str | None
+    mark: str
+    tone: Tone = "waiting"
+    beside: str = ""
+
+    def html(self) -> str:
+        """All but the mark."""
+        below = " ".join(f'<span class="so-quiet so-small">{escape(one)}</span>' for one in self.lines if one)
+        inner = (
+            f'<span class="so-quiet so-small">{escape(self.name)}</span> <span class="so-beside">'
+            f'<b class="so-big">{escape(self.big)}</b> {self.beside}</span> {below}'
+        )
+        looks = f"so-tell so-{self.tone}"
+        return (
+            link_html(self.href, inner, f"{looks} so-opens")
+            if self.href
+            else f'<div class="{looks}">{inner}</div>'
+        )
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A panel: its title, what stands beside it, its body and its mark as HTML."""
+
+    title: str
+    aside: str
+    body: str
+    mark: str
+
+    def html(self) -> str:
+        """All but the mark."""
+        return (
+            f'<section class="so-panel"><div class="so-panel-head"><b>{escape(self.title)}</b>'
+            f'<span class="so-quiet so-small">{escape(self.aside)}</span></div>{self.body}</section>'
+        )
+
+
+def tiles(key: str, shown: Sequence[Tile]) -> None:
+    """Tiles in rows of four, on a phone of two."""
+    _marked(f"so-marked-tiles-{key}", "so-tiles", shown)
+
+
+def panels(key: str, shown: Sequence[Panel]) -> None:
+    """Panels in rows of two, on a phone below each other."""
+    _marked(f"so-marked-panels-{key}", "so-panels", shown)
+
+
+def _marked(key: str, grid: str, shown: Sequence[Tile | Panel]) -> None:
+    """The marks lie over what they explain as an element of their own, so that a number that changes takes
+    nothing from who reads what it counts."""
+    with st.container(key=key, gap=None):
+        st.html(f'<div class="{grid}">{"".join(one.html() for one in shown)}</div>')
+        st.html(f'<div class="{grid} so-marks">{"".join(f"<div>{one.mark}</div>" for one in shown)}</div>')
+
+
+def choices_html(label: str, chosen: str, choices: Mapping[str, Mapping[str, str]]) -> str:
+    """Choices beside each other, each at the address with its parameters."""
+    links = "".join(
+        f'<a class="so-choice" href="{escape(address(query))}" target="_self"'
+        f' data-key="{escape(words)}"{" aria-current=true" if words == chosen else ""}>{escape(words)}</a>'
+        for words, query in choices.items()
+    )
+    return f'<nav class="so-choices" aria-label="{escape(label)}">{links}</nav>'
+
+
+def lines_html(lines: Iterable[str]) -> str:
+    """Lines below each other."""
+    return f'<div class="so-lines">{"".join(lines)}</div>'

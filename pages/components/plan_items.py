@@ -10,22 +10,20 @@ from core.plans import views
 from core.plans.models import Group, Item, ItemState, PlanState
 from core.plans.views import Seen
 from pages.components import formats, keyset_table, look, times
-from pages.components.keyset_table import Row, Slice
+from pages.components.keyset_table import Column, Row, Slice
 from pages.components.plan_words import GROUPS, ITEMS, TOLD
 
 SHOW, ALL = "show", "All"
 TURNS = ("Back", "Further")
 COLUMNS = {
-    "n": st.column_config.NumberColumn("No.", width=60),
-    "open": st.column_config.TextColumn("Task", width=90),
-    "state": st.column_config.TextColumn("State", width=140),
-    "said": st.column_config.TextColumn("What became of it", width="large"),
-    "at": st.column_config.TextColumn("At", width=80),
+    "n": Column("No.", 70, "number"),
+    "open": Column("Task", 90),
+    "state": Column("State", 160),
+    "said": Column("What became of it", 420),
+    "at": Column("At", 85),
 }
-WHY = st.column_config.TextColumn("Why", width="large")
-OPENS = st.column_config.LinkColumn(
-    "Task", display_text=r"([0-9a-f]{8})$", width=90, help="Opens its evidence"
-)
+WHY = Column("Why", 420)
+OPENS = Column("Task", 90, "link", help="Opens its evidence")
 
 
 def show(actor: Actor, seen: Seen, now: datetime, zone: tzinfo) -> None:

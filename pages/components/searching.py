@@ -78,8 +78,7 @@ def choose(actor: Actor, found: Found) -> None:
                 )
             )
         now, zone = times.now(), times.viewer_zone()
-        for generation in found.generations:
-            _line(generation, now, zone)
+        st.html(openers.lines_html(_line_html(generation, now, zone) for generation in found.generations))
         if found.more:
             st.caption(f"Only the newest {search.MOST} are listed.")
 
@@ -103,24 +102,17 @@ def _headline(found: Found) -> str:
     }.get(found.by, "Which one is it?")
 
 
-def _line(generation: Generation, now: datetime, zone: tzinfo) -> None:
-    words, door = st.columns([10, 1.3], gap="small", vertical_alignment="center")
+def _line_html(generation: Generation, now: datetime, zone: tzinfo) -> str:
     what = formats.excerpt(generation.prompt or "No prompt", 90)
     task = (
         f' · task <code title="{escape(generation.task_id)}">{escape(ids.short(generation.task_id))}</code>'
         if generation.task_id
         else ""
     )
-    words.html(
-        f'<div class="so-found">{pill_html(look_of(generation))}<div class="so-what">{escape(what)}</div>'
+    return openers.link_html(
+        openers.address({KEY: str(generation.id)}),
+        f'{pill_html(look_of(generation))}<div class="so-what">{escape(what)}</div>'
         f'<div class="so-quiet so-small">{escape(generation_facts.label(generation))} ·'
-        f" {times.ago_html(generation.created_at, now, zone)}{task}</div></div>"
-    )
-    door.button(
-        openers.named("Open", f"{ids.short(str(generation.id))} {what}"),
-        key=f"so-found-{generation.id}",
-        icon=":material/arrow_forward:",
-        width="stretch",
-        on_click=look_for,
-        args=(str(generation.id),),
+        f" {times.ago_html(generation.created_at, now, zone)}{task}</div>",
+        "so-found so-opens",
     )

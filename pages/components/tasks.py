@@ -1,6 +1,7 @@
 """What needs a person now, worst first, each with the place where it can be seen to."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from html import escape
@@ -27,6 +28,7 @@ from pages.components import (
     formats,
     generation_facts,
     job_words,
+    look,
     openers,
     times,
     training_words,
@@ -183,14 +185,21 @@ def show(actor: Actor, tasks: Sequence[Task], *, something_else: bool) -> None:
         st.html(f'<div class="so-task so-good">{icon_html("check_circle")}<div>{escape(nothing)}</div></div>')
         return
     with st.container(gap="small", key="so-tasks"):
-        for task in tasks[:SHOWN]:
-            _show_one(actor, task)
+        # Those that can be acknowledged have a button of their own; all that stand between are one element.
+        for seen, together in itertools.groupby(tasks[:SHOWN], lambda task: task.alert is not None):
+            if seen:
+                for task in together:
+                    _with_button(actor, task)
+            else:
+                st.html(f'<div class="so-tasks">{"".join(map(_task_html, together))}</div>')
     hidden = {_all_of(task): None for task in tasks[SHOWN:] if task.page}
-    with st.container(horizontal=True):
-        for label, page, query in hidden:
-            st.page_link(
-                page, label=f"More {label}", icon=":material/arrow_forward:", query_params=dict(query)
-            )
+    links = "".join(
+        f'<a href="{escape(_address(page, dict(query)))}" target="_self">{escape(f"More {label}")}'
+        f" {icon_html('arrow_forward')}</a>"
+        for label, page, query in hidden
+    )
+    if links:
+        st.html(f'<div class="so-row so-more">{links}</div>')
 
 
 def _all_of(task: Task) -> tuple[str, str, tuple[tuple[str, str], ...]]:
@@ -198,17 +207,30 @@ def _all_of(task: Task) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     return label, page, tuple(query.items())
 
 
-def _show_one(actor: Actor, task: Task) -> None:
-    if task.alert:
-        words, seen, door = st.columns([9, 1.4, 1.2], gap="small", vertical_alignment="center")
-        with seen:
-            alerts.seen_button(actor, task.alert)
-    else:
-        words, door = st.columns([10, 1.2], gap="small", vertical_alignment="center")
-    words.html(
-        f'<div class="so-task so-{task.tone}">{icon_html(task.icon)}'
-        f'<div><b>{escape(task.headline)}</b></div><div class="so-quiet">{task.detail_html}</div></div>'
+def _address(page: str, query: Mapping[str, str]) -> str:
+    path = page.removesuffix(".py")
+    return openers.address(query, path) if query else path
+
+
+def _task_html(task: Task) -> str:
+    href = _address(task.page, task.query)
+    key = look.safe_key(f"{task.headline} {href}")
+    door = (
+        f'<a class="so-door-link" id="so-door-{key}" href="{escape(href)}" target="_self"'
+        f' aria-labelledby="so-door-{key} so-task-{key}">{icon_html("arrow_forward")}'
+        f" {escape(task.button)}</a>"
+        if task.button
+        else ""
     )
-    if task.button:
-        label = openers.named(task.button, task.headline)
-        door.page_link(task.page, label=label, icon=":material/arrow_forward:", query_params=task.query)
+    return (
+        f'<div class="so-task so-{task.tone}">{icon_html(task.icon)}'
+        f'<div><b id="so-task-{key}">{escape(task.headline)}</b></div>'
+        f'{door}<div class="so-quiet">{task.detail_html}</div></div>'
+    )
+
+
+def _with_button(actor: Actor, task: Task) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.html(_task_html(task), width="stretch")
+        if task.alert:
+            alerts.seen_button(actor, task.alert)

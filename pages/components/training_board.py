@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from html import escape
-from uuid import UUID
 
 import streamlit as st
 
@@ -19,11 +18,13 @@ from core.trainings.downloads import DownloadRates
 from core.trainings.figures import FIGURES
 from core.trainings.models import RunState
 from core.trainings.views import Counts, Filter, Pod, Row
-from pages.components import chosen_run, counted_runs, definition, formats, look, times
-from pages.components.states import icon_html, pill_html
+from pages.components import chosen_run, definition, formats, openers, times
+from pages.components.openers import Tile
+from pages.components.states import Tone, icon_html, pill_html
 from pages.components.training_words import look_of, named_html, stage_line, time_left, trainer
 
-SHOWN = 8
+# So many lines of each list; its number above opens all.
+SHOWN = 5
 STATE = "state"
 ALL, UNDER_WAY, NEEDS_PERSON = "All", "Under way", "Needs a person"
 COMPLETED, FAILED, CANCELLED = "Completed", "Failed", "Cancelled"
@@ -68,10 +69,12 @@ def board(actor: Actor, now: datetime) -> Board:
     )
 
 
-def not_over(seen: Board, now: datetime, zone: tzinfo) -> None:
+def not_over_html(seen: Board, now: datetime, zone: tzinfo) -> str:
     """The runs that are not over, each a line."""
-    _lines("Needs a person", seen.waiting, seen, now, zone)
-    _lines("Under way", seen.under_way, seen, now, zone)
+    counts = seen.counts
+    many = counts.awaiting_verdict + counts.needs_attention
+    waiting = _lines_html(NEEDS_PERSON, many, seen.waiting, seen, now, zone)
+    return waiting + _lines_html(UNDER_WAY, counts.running, seen.under_way, seen, now, zone)
 
 
 # Numbers.
@@ -93,34 +96,37 @@ def numbers(seen: Board, now: datetime) -> None:
         if rate is not None
         else "none has ended"
     )
-    tone = "waiting" if rate is None else "good" if rate >= policy.SUCCESS_TARGET else "bad"
-    with st.grid(4, min_column_width=150, gap="small"):
-        _card(UNDER_WAY, "Under way", "under_way", formats.count(counts.running), pods, "waiting")
-        _card(
-            NEEDS_PERSON,
-            "Needs a person",
-            "needs_person",
-            formats.count(waiting),
-            f"{verdicts}, {formats.count(counts.needs_attention)} in doubt",
-            "bad" if waiting else "waiting",
-        )
-        _card(
-            FAILED,
-            "Failed this month",
-            "failed",
-            formats.count(counts.failed),
-            success,
-            tone,
-            since=policy.month_of(now),
-        )
-        _card(
-            None,
-            "Spent this month",
-            "month",
-            formats.total(position.settled_usd),
-            f"{formats.total(position.reserved_usd)} reserved, {formats.total(position.left_usd)} left",
-            "waiting",
-        )
+    tone: Tone = "waiting" if rate is None else "good" if rate >= policy.SUCCESS_TARGET else "bad"
+    openers.tiles(
+        "runs",
+        (
+            _tile("Under way", "under_way", formats.count(counts.running), pods, "waiting", of(UNDER_WAY)),
+            _tile(
+                "Needs a person",
+                "needs_person",
+                formats.count(waiting),
+                f"{verdicts}, {formats.count(counts.needs_attention)} in doubt",
+                "bad" if waiting else "waiting",
+                of(NEEDS_PERSON),
+            ),
+            _tile(
+                "Failed this month",
+                "failed",
+                formats.count(counts.failed),
+                success,
+                tone,
+                of(FAILED, policy.month_of(now)),
+            ),
+            _tile(
+                "Spent this month",
+                "month",
+                formats.total(position.settled_usd),
+                f"{formats.total(position.reserved_usd)} reserved, {formats.total(position.left_usd)} left",
+                "waiting",
+                "budget",
+            ),
+        ),
+    )
     if told := fetched_html(seen.fetched):
         st.html(told)
 
@@ -140,59 +146,36 @@ def fetched_html(found: DownloadRates) -> str:
     )
 
 
-def _card(
-    opens: str | None,
-    name: str,
-    figure: str,
-    big: str,
-    small: str,
-    tone: str,
-    *,
-    since: datetime | None = None,
-) -> None:
-    """A number that opens the runs of a state, launched from `since` on; None: the ledger's lines."""
-    with st.container(key=f"so-card-runs-{look.safe_key(name)}", gap=None, height="stretch"):
-        st.html(definition.name_html(name, definition.mark_html(name, _FIGURES[figure])))
-        st.html(
-            f'<div class="so-number-card so-{tone}"><div class="so-big so-toned">{escape(big)}</div>'
-            f'<div class="so-small so-quiet">{escape(small)}</div></div>'
-        )
-        key = f"so-open-runs-{look.safe_key(name)}"
-        if opens is not None:
-            st.button(f"Show the runs of {name}", key=key, on_click=_only, args=(opens, since))
-        elif st.button(f"Show the lines of {name}", key=key):
-            st.switch_page("budget.py")
+def _tile(name: str, figure: str, big: str, small: str, tone: Tone, href: str) -> Tile:
+    return Tile(name, big, (small,), href, definition.mark_html(name, _FIGURES[figure]), tone)
 
 
-def _only(state: str, since: datetime | None) -> None:
-    st.session_state[STATE] = state
-    counted_runs.go(Counted(since=since))
-    st.rerun(scope="app")
+def of(state: str, since: datetime | None = None) -> str:
+    """The address of the runs of a state, launched from `since` on."""
+    return openers.address({STATE: state, **Counted(since=since).query()})
 
 
 # The runs that are not over.
 
 
-def _lines(headline: str, rows: Sequence[Row], seen: Board, now: datetime, zone: tzinfo) -> None:
+def _lines_html(state: str, many: int, rows: Sequence[Row], seen: Board, now: datetime, zone: tzinfo) -> str:
     if not rows:
-        return
-    with st.container(border=True, gap="small"):
-        look.section(headline)
-        for row in rows:
-            pod = next((pod for pod in seen.pods if pod.run_id == row.id), None)
-            with st.container(key=f"so-card-run-{row.id}", gap=None):
-                st.html(_line_html(row, pod, now, zone))
-                st.button(
-                    formats.in_label(f"Open {row.name[:60]}"),
-                    key=f"so-open-run-{row.id}",
-                    on_click=_open,
-                    args=(row.id,),
-                )
-
-
-def _open(run_id: UUID) -> None:
-    chosen_run.choose(run_id)
-    st.rerun(scope="app")
+        return ""
+    pods = {pod.run_id: pod for pod in seen.pods}
+    lines = (
+        openers.link_html(
+            openers.address({chosen_run.PARAMETER: str(row.id)}),
+            _line_html(row, pods.get(row.id), now, zone),
+            "so-run-line so-opens",
+        )
+        for row in rows
+    )
+    drawn = openers.lines_html(lines)
+    more = f'<a class="so-link" href="{escape(of(state))}" target="_self">Show all {formats.count(many)}</a>'
+    return (
+        f'<section class="so-panel"><h2 class="so-section">{escape(state)}</h2>{drawn}'
+        f"{f'<div>{more}</div>' if many > len(rows) else ''}</section>"
+    )
 
 
 def _line_html(row: Row, pod: Pod | None, now: datetime, zone: tzinfo) -> str:
@@ -216,9 +199,9 @@ def _line_html(row: Row, pod: Pod | None, now: datetime, zone: tzinfo) -> str:
     )
     bar = progress_html(row.progress, row.name) if moving else ""
     return (
-        f'<div class="so-run-line"><div class="so-row">{pill_html(look_of(row))}'
+        f'<div class="so-row">{pill_html(look_of(row))}'
         f"<span>{named_html(row)}</span></div>"
-        f'<div class="so-clip-2">{said}</div>{bar}<div class="so-quiet so-small">{facts}</div></div>'
+        f'<div class="so-clip-2">{said}</div>{bar}<div class="so-quiet so-small">{facts}</div>'
     )
 
 

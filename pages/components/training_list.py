@@ -1,6 +1,5 @@
 """Trainings at a glance: the board, then all of them by filter, in an address that can be shared."""
 
-from collections.abc import Mapping
 from datetime import datetime, tzinfo
 
 import streamlit as st
@@ -17,63 +16,50 @@ from pages.components import (
     formats,
     keyset_table,
     look,
+    openers,
     orphan_pods,
     times,
     training_board,
 )
-from pages.components.keyset_table import Slice
+from pages.components.keyset_table import Column, Slice
 from pages.components.states import icon_html
 from pages.components.training_board import ALL, STATE, STATES
 from pages.components.training_words import look_of, named, trainer
 
 REFRESH_S = 5
 PROVIDER, SEARCH = "provider", "search"
-_TRAINERS = (ALL, *training_registry.TRAINERS)
 COLUMNS = {
-    "open": st.column_config.LinkColumn(
-        "Run", display_text=r"([0-9a-f]{8})$", width=78, help="Opens the run"
-    ),
-    "lora": st.column_config.TextColumn("LoRA", width=190),
-    "state": st.column_config.TextColumn("State", width=140),
-    "why": st.column_config.TextColumn("Why", width=158),
-    "launched": st.column_config.DatetimeColumn("Launched", format="D MMM, HH:mm", width=105),
-    "cost": st.column_config.TextColumn("Cost", width=62),
-    "took": st.column_config.TextColumn("Took", width=72),
-    "provider": st.column_config.TextColumn("Provider", width=80),
+    "open": Column("Run", 82, "link", help="Opens the run"),
+    "lora": Column("LoRA", 180),
+    "state": Column("State", 165),
+    "why": Column("Why", 126),
+    "launched": Column("Launched", 105, "time", form="%b, %H:%M"),
+    "cost": Column("Cost", 62),
+    "took": Column("Took", 88),
+    "provider": Column("Provider", 80),
 }
 
 
-def faults() -> Mapping[str, str]:
-    """A sentence for each field that the address asks something of that is not there; to be asked for before
-    the fields are made, which take it away."""
-    allowed = {STATE: list(STATES), PROVIDER: [_provider(name) for name in _TRAINERS]}
-    found = {name: address.fault(name, choices) for name, choices in allowed.items()}
-    return {name: fault for name, fault in found.items() if fault}
-
-
-def _provider(name: str) -> str:
-    return "All providers" if name == ALL else trainer(name)
-
-
-def show(actor: Actor, faults: Mapping[str, str]) -> None:
-    """All of it, for a fragment that refreshes by itself; `faults` are said until another choice is made."""
+def show(actor: Actor) -> None:
+    """All of it, for a fragment that refreshes by itself."""
     with errors.guarded("training runs"):
         now, zone = times.now(), times.viewer_zone()
         seen = training_board.board(actor, now)
         refresh = f"refreshed every {REFRESH_S} s" if st.session_state["trainings-live"] else "paused"
         st.html(definition.as_of_html(f"As of {times.clock_time(now, zone)}, {refresh}", now, zone))
-        if not views.runs(actor, Filter(), now, limit=1).rows:
+        not_over = training_board.not_over_html(seen, now, zone)
+        if not not_over and not views.runs(actor, Filter(), now, limit=1).rows:
             _first_day()
             return
         training_board.numbers(seen, now)
         orphan_pods.show(actor, now, zone)
-        # The runs of a number or an alert stand right below, all of them at the end.
-        narrowed = counted_runs.are_chosen()
-        if narrowed:
-            _table(actor, faults, now, zone)
-        training_board.not_over(seen, now, zone)
-        if not narrowed:
-            _table(actor, faults, now, zone)
+        # The runs of a number, an alert or a state stand right below, all of them at the end.
+        if counted_runs.are_chosen() or {STATE, PROVIDER} & st.query_params.to_dict().keys():
+            _table(actor, now, zone)
+            if not_over:
+                st.html(f'<div class="so-tasks">{not_over}</div>')
+        else:
+            _table(actor, now, zone, above=not_over)
 
 
 def _first_day() -> None:
@@ -89,62 +75,55 @@ def _first_day() -> None:
             st.switch_page("launch_training.py")
 
 
-def _filters(faults: Mapping[str, str]) -> tuple[str, str, str]:
+def _filters(above: str) -> tuple[str, str, str]:
     """State, provider and part of the name that the table shows; they stand in the address."""
-    with st.container(horizontal=True, vertical_alignment="center", key="so-run-filters"):
-        state = st.segmented_control(
-            "State",
-            list(STATES),
-            default=ALL,
-            required=True,
-            key=STATE,
-            bind="query-params",
-            label_visibility="collapsed",
-            on_change=counted_runs.leave,
-        )
-        provider = st.selectbox(
-            "Provider",
-            _TRAINERS,
-            format_func=_provider,
-            key=PROVIDER,
-            bind="query-params",
-            label_visibility="collapsed",
-            width=150,
-        )
-        search = st.text_input(
-            "LoRA",
-            key=SEARCH,
-            bind="query-params",
-            max_chars=100,
-            placeholder="Part of a LoRA's name",
-            label_visibility="collapsed",
-            icon=":material/search:",
-            width=220,
-        )
-    chosen = {STATE: state or ALL, PROVIDER: provider or ALL}
-    address.tell(fault for name, fault in faults.items() if chosen[name] == ALL)
-    return chosen[STATE], chosen[PROVIDER], (search or "").strip()
+    asked = {name: of for name, of in st.query_params.to_dict().items() if name != keyset_table.PICKED}
+    trainers = {trainer(name): name for name in training_registry.TRAINERS}
+    address.tell(filter(None, (address.fault(STATE, STATES), address.fault(PROVIDER, [ALL, *trainers]))))
+    state, provider = asked.get(STATE, ALL), asked.get(PROVIDER, ALL)
+    # Another state is not bound to what was counted.
+    free = asked if counted_runs.are_of_one_kind() else counted_runs.without(asked)
+    states = {words: free | {STATE: words} for words in STATES}
+    providers = {
+        "All providers" if words == ALL else words: asked | {PROVIDER: words} for words in (ALL, *trainers)
+    }
+    st.html(
+        f'<div class="so-tasks">{above}<h2 class="so-section">All runs</h2><div>'
+        + openers.choices_html("State", state, states)
+        + openers.choices_html("Provider", "All providers" if provider == ALL else provider, providers)
+        + "</div></div>"
+    )
+    search = st.text_input(
+        "LoRA",
+        key=SEARCH,
+        bind="query-params",
+        max_chars=100,
+        placeholder="Part of a LoRA's name",
+        label_visibility="collapsed",
+        icon=":material/search:",
+        width=320,
+    )
+    return state if state in STATES else ALL, trainers.get(provider, ""), (search or "").strip()
 
 
-def _table(actor: Actor, faults: Mapping[str, str], now: datetime, zone: tzinfo) -> None:
-    look.section("All runs")
-    state, provider, search = _filters(faults)
+def _table(actor: Actor, now: datetime, zone: tzinfo, above: str = "") -> None:
+    """The runs that are asked for; `above` is HTML that stands right above them."""
+    state, provider, search = _filters(above)
     wanted = Filter(
         states=STATES.get(state),
-        trainer=None if provider == ALL else provider,
+        trainer=provider or None,
         search=search or None,
         counted=counted_runs.chosen(zone),
     )
     key = f"runs-{look.safe_key(str((state, provider, search, wanted.counted)))}"
     before = keyset_table.place(key)
-    page = views.runs(actor, wanted, now, before=before)
+    shown = keyset_table.at_once(key, whole=wanted == Filter())
+    page = views.runs(actor, wanted, now, before=before, limit=shown)
     if not page.rows and before is None:
         keyset_table.nothing("No such run", "Choose another state, or take away what narrows the list.")
         return
     fresh = Slice(tuple(_row(row, zone) for row in page.rows), page.next_before, None, now)
     picked = keyset_table.show(key, fresh, COLUMNS, lambda at: times.clock_time(at, zone))
-    if len(picked) == 1:
-        st.html(f'<a href="training_runs?run={picked[0].id}" target="_self">Open this run</a>')
     if len(picked) == 2:
         one, other = picked
         st.html(

@@ -39,12 +39,12 @@ def test_a_page_is_there_at_once(open_tab: OpenTab) -> None:
     tab = open_tab()
     asked: list[str] = []
     tab.page.on("request", lambda request: asked.append(request.url))
-    # The script of tables comes before any page with one is opened, and no more often.
-    with tab.page.expect_request_finished(lambda request: "/DataFrame." in request.url):
+    # The script of fields comes before any page with one is opened, and no more often.
+    with tab.page.expect_request_finished(lambda request: "/DateInput." in request.url):
         tab.open("/")
     for _ in range(2):
         tab.page.get_by_role("link", name="Test generation").click()
         tab.button("Test FLUX.2 Pro").wait_for(timeout=10_000)
         tab.page.get_by_role("link", name="Overview").click()
         tab.page.get_by_text("Machinery", exact=True).wait_for(timeout=10_000)
-    assert sum("/DataFrame." in url and url.endswith(".js") for url in asked) == 1
+    assert sum("/DateInput." in url and url.endswith(".js") for url in asked) == 1

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from html import escape
+from html.parser import HTMLParser
 from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
 import pytest
@@ -71,6 +73,60 @@ def said_of(app: AppTest) -> str:
         re.sub(r"\\(.)", r"\1", re.sub(r":small\[|(?<!\\)[*\]]", "", button.label)) for button in app.button
     ]
     return "\n".join([html_of(app), *labels])
+
+
+class _Read(HTMLParser):
+    """The links of a page with their words, and the cells of its table, line by line."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.links: list[tuple[str, list[str]]] = []
+        self.lines: list[list[str]] = []
+        self._link = self._cell = self._rows = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attributes}
+        self._rows |= given.get("class") == "so-rows"
+        if tag == "a" and given.get("target") != "_blank" and given.get("role") != "checkbox":
+            self.links.append((given["href"], [given.get("aria-label", "")]))
+            self._link = True
+        if self._rows and tag == "tr":
+            self.lines.append([])
+        if self._rows and tag in {"th", "td"}:
+            self.lines[-1].append("")
+            self._cell = True
+        if self._cell and "href" in given and given.get("role") != "checkbox":
+            self.lines[-1][-1], self._cell = given["href"], False
+
+    def handle_endtag(self, tag: str) -> None:
+        self._link &= tag != "a"
+        self._cell &= tag not in {"th", "td"}
+        self._rows &= tag != "table"
+
+    def handle_data(self, data: str) -> None:
+        if self._link:
+            self.links[-1][1].append(data)
+        if self._cell:
+            self.lines[-1][-1] += data
+
+
+def links_of(app: AppTest) -> dict[str, str]:
+    """How the page's own links are read, by where they lead."""
+    return {href: " ".join(" ".join(words).split()) for href, words in _Read(html_of(app)).links}
+
+
+def follow(open_page: OpenPage, app: AppTest, words: str, file: str) -> AppTest:
+    """The page that the one link with these words leads to; `file` is the page that has the link."""
+    [href] = [href for href, said in links_of(app).items() if words in said]
+    to = urlsplit(href)
+    return open_page(f"{to.path}.py" if to.path else file, **dict(parse_qsl(to.query)))
+
+
+def table_of(app: AppTest) -> dict[str, list[str]]:
+    """The page's table: the cells of each column by its head, a link by where it leads."""
+    heads, *lines = _Read(html_of(app)).lines or [[]]
+    return {name: [line[n] for line in lines] for n, name in enumerate(heads)}
 
 
 def box_of(html: str, name: str) -> str:

@@ -16,7 +16,7 @@ from core.budget.forecast import BackTest
 from pages.components import actor as actors
 from pages.components import budget_bar, budget_worth
 from tests.pages import money, seeding
-from tests.pages.conftest import OpenPage, failures_of, html_of
+from tests.pages.conftest import OpenPage, failures_of, follow, html_of, links_of, table_of
 
 PAGE = "budget.py"
 Connection = psycopg.Connection[Any]
@@ -25,10 +25,6 @@ Connection = psycopg.Connection[Any]
 @pytest.fixture
 def alive(connection: Connection) -> None:
     seeding.alive(connection)
-
-
-def table_of(app: AppTest) -> dict[str, list[Any]]:
-    return {name: list(values) for name, values in app.dataframe[0].value.items()}
 
 
 def press(app: AppTest, key: str) -> AppTest:
@@ -83,14 +79,13 @@ def test_a_driver_opens_its_lines_and_the_filter_stands_in_the_address(
     money.spend("3", user_id=user)
     money.spend("2")
     app = open_page(PAGE)
-    [line] = [button for button in app.button if button.label.startswith(f"*…{str(user)[-8:]}* ")]
-    line.click().run()
+    app = follow(open_page, app, f"…{str(user)[-8:]} ", PAGE)
     assert not failures_of(app)
     assert str(app.query_params["user"]) == str(user)
-    assert len(table_of(app)["amount"]) == 3
+    assert len(table_of(app)["Amount"]) == 3
     app = open_page(PAGE, kind="settle")
-    assert table_of(app)["amount"] == ["$2.00", "$3.00"]
-    assert open_page(PAGE, scope="everything", provider="nobody").dataframe.len == 0
+    assert table_of(app)["Amount"] == ["$2.00", "$3.00"]
+    assert table_of(open_page(PAGE, scope="everything", provider="nobody")) == {}
 
 
 def test_people_stand_by_the_number_that_is_shown(
@@ -132,12 +127,12 @@ def test_the_cost_of_failures_opens_its_lines(
     failed_run(connection, "1.25", "cancelled")
     failed_run(connection, "9", "completed")
     money.spend("2")
-    app = press(open_page(PAGE), "so-open-failures")
+    app = follow(open_page, open_page(PAGE), "Cost of failures ", PAGE)
     assert not failures_of(app)
     assert app.query_params["runs"] == "failures"
-    assert sorted(table_of(app)["amount"])[-1] == "−$3.50"
-    assert "$3.50" in table_of(app)["amount"]
-    assert "$9.00" not in table_of(app)["amount"]
+    assert sorted(table_of(app)["Amount"])[-1] == "−$3.50"
+    assert "$3.50" in table_of(app)["Amount"]
+    assert "$9.00" not in table_of(app)["Amount"]
     said = html_of(app)
     assert "Ledger: 6\u00a0lines of" in said
     assert "$4.75 settled" in said
@@ -152,9 +147,9 @@ def test_what_a_completed_lora_costs_opens_the_runs_that_are_over(
     failed_run(connection, "3.50")
     failed_run(connection, "9", "completed")
     failed_run(connection, "4", "running")
-    app = press(open_page(PAGE), "so-open-per_completed")
+    app = follow(open_page, open_page(PAGE), "A completed LoRA ", PAGE)
     assert not failures_of(app)
-    assert table_of(app)["state"] == ["✓ Completed", "✕ Failed"]
+    assert table_of(app)["State"] == ["✓ Completed", "✕ Failed"]
 
 
 def test_a_bad_address_breaks_nothing(open_page: OpenPage, alive: None) -> None:
@@ -166,9 +161,8 @@ def test_a_bad_address_breaks_nothing(open_page: OpenPage, alive: None) -> None:
 def test_the_csv_covers_the_filter(open_page: OpenPage, alive: None) -> None:
     money.spend("3")
     app = open_page(PAGE, kind="settle")
-    [link] = app.get("link_button")
-    assert link.proto.url.startswith("/api/ledger.csv?")
-    assert "kind=settle" in link.proto.url
+    [link] = [href for href in links_of(app) if href.startswith("/api/ledger.csv?")]
+    assert "kind=settle" in link
     assert "Ledger: 1\u00a0line of" in html_of(app)
 
 

@@ -17,7 +17,7 @@ from core.deliveries.windows import Filter
 from core.plans import service, views
 from core.plans.models import Plan, PlanState, Source
 from tests.pages import seeding
-from tests.pages.conftest import OpenPage, failures_of, html_of
+from tests.pages.conftest import OpenPage, failures_of, html_of, table_of
 from tests.pages.seeding import Row
 
 PAGE = "bulk_resync.py"
@@ -204,7 +204,7 @@ def test_a_finished_plan_says_what_became_of_each_and_offers_what_failed(
     assert not failures_of(app)
     for words in ("Finished", "6 of 6 done", "Delivered 3", "No file 1", "Failed 2"):
         assert words in said
-    assert len(app.dataframe[0].value) == 6
+    assert len(table_of(app)["Task"]) == 6
     [again] = [button for button in app.button if "what failed" in button.label]
     assert again.label == "Resync all 2 of what failed…"
     again.click().run()

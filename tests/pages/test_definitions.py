@@ -73,15 +73,12 @@ def test_each_number_has_its_definition_its_sql_and_its_moment(
 
 
 def test_no_tile_stands_without_its_mark(open_page: OpenPage, full: None) -> None:
-    for page in ("budget.py", "training_runs.py"):
-        said = html_of(open_page(page))
-        tiles = re.findall(r'class="so-number-name[^>]+>[^<]+(<span class="so-def">)?', said)
-        assert tiles
-        assert all(tiles), page
-    health = open_page("delivery_health.py")
-    tiles = [button for button in health.button if str(button.key).startswith("so-tell-")]
-    marks = re.findall(r'class="so-corner [^>]+><span class="so-def">', html_of(health))
-    assert len(tiles) == len(marks) == 8
+    for page, number in (("budget.py", 4), ("training_runs.py", 4), ("delivery_health.py", 8)):
+        written = [str(element.value) for element in open_page(page).html]
+        tiles = re.findall(r'class="so-tell [^>]*><span [^>]*>([^<]+)<', "".join(written))
+        [marks] = [html for html in written if html.startswith('<div class="so-tiles so-marks')]
+        assert re.findall(r'class="so-def-box"><b>([^<]+)</b>', marks) == tiles, page
+        assert len(tiles) == number, page
 
 
 def test_nothing_of_a_definition_is_taken_for_html() -> None:

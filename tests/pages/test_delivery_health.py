@@ -15,7 +15,16 @@ from core.deliveries.health_rows import PANELS, board
 from core.deliveries.models import DeliveryState, Status
 from core.deliveries.windows import Filter
 from tests.pages import seeding
-from tests.pages.conftest import OpenPage, box_of, failures_of, html_of, said_of
+from tests.pages.conftest import (
+    OpenPage,
+    box_of,
+    failures_of,
+    follow,
+    html_of,
+    links_of,
+    said_of,
+    table_of,
+)
 
 PAGE = "delivery_health.py"
 SUPPORT = Actor("person", "s", "Support", frozenset({Role.SUPPORT}), "page")
@@ -49,12 +58,12 @@ def test_every_panel_has_something_to_say_and_a_number_opens_its_rows(
     told = box_of(said, "Success, 24 hours")
     assert re.search(r" From \d+ \w{3} \d{4}, \d\d:00:00 \w+ on\. ", told)
     assert "From " not in box_of(said, "Stuck").split("<code")[0]
-    app.button(key="so-tell-health-lost").click().run()
+    app = follow(open_page, app, "Lost 1 ", PAGE)
     assert app.query_params["state"] == "lost"
     assert "1\u00a0generation lost, of the last 24 hours" in html_of(app)
     app.button(key="health-chip-state").click().run()
     assert "state" not in app.query_params
-    app.button(key="so-tell-health-stuck").click().run()
+    app = follow(open_page, app, "Stuck ", PAGE)
     assert not failures_of(app)
     assert "stuck now" in html_of(app)
 
@@ -71,11 +80,12 @@ def test_the_target_is_told_in_words_and_no_failure_stays_hidden(
     app = open_page(PAGE)
     said = said_of(app)
     assert "under 98.0\u00a0%" in said
-    assert sum(f"A {word}." in said for word in words) < len(words)
-    app.button(key="so-health-more-failures").click().run()
-    said = said_of(app)
-    assert [word for word in words if f"A {word}." not in said] == []
-    assert app.button(key="so-health-more-failures").label == "Show fewer"
+    lines = said.split('class="so-rows"')[0]
+    assert sum(f"A {word}." in lines for word in words) < len(words)
+    app = follow(open_page, app, "Show all 8", PAGE)
+    lines = said_of(app).split('class="so-rows"')[0]
+    assert [word for word in words if f"A {word}." not in lines] == []
+    assert "?window=24h" in [href for href, said in links_of(app).items() if said == "Show fewer"]
 
 
 @pytest.mark.parametrize("actor", [VIEWER, SUPPORT], ids=["viewer", "support"])
@@ -92,14 +102,14 @@ def test_only_who_may_see_the_evidence_is_led_to_it(
     overview = open_page("overview.py")
     assert not failures_of(app)
     assert not failures_of(overview)
-    [opens] = app.dataframe[0].value["open"]
+    [opens] = table_of(app)["Task"]
     led = actor is SUPPORT
     assert opens == (f"/debug_sync?q={ids['lost']}" if led else str(ids["lost"])[-8:])
-    assert list(app.dataframe[0].value["state"]) == ["⌫ Lost"]
+    assert table_of(app)["State"] == ["⌫ Lost"]
     assert ("debug_sync?q=" in html_of(app)) is led
     assert str(ids["storing"])[-8:] in html_of(app)
     assert "Needs attention: FLUX.2 Pro" in html_of(overview)
-    assert bool([link for link in overview.page_link if link.label.startswith("Open *")]) is led
+    assert any(said.endswith(" Open") for said in links_of(overview).values()) is led
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from core.failures.models import FailureGroup, GroupState
 from core.plans import service as plans
 from core.plans.models import Source
 from tests.pages import seeding
-from tests.pages.conftest import OpenPage, failures_of, html_of
+from tests.pages.conftest import OpenPage, failures_of, html_of, table_of
 from tests.pages.seeding import HOSTILE, Row
 
 PAGE = "failure_groups.py"
@@ -137,7 +137,7 @@ def test_its_generations_lead_to_a_plan_that_stands_with_it(
     fail(connection, 2)
     [group] = count()
     app = open_page(PAGE, group=group.signature)
-    assert len(app.dataframe[0].value) == 2
+    assert len(table_of(app)["Task"]) == 2
     [link] = app.get("link_button")
     assert link.proto.url.startswith("/api/deliveries.csv?")
     assert f"signature={group.signature}" in link.proto.url

@@ -1,6 +1,8 @@
 """Training runs: the first day, every state with its reason, the filter in the address, and its numbers."""
 
 from typing import Any
+from urllib.parse import parse_qsl
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -11,7 +13,7 @@ from core.trainings.fetching import Way
 from core.trainings.models import Run, RunState, Stage
 from pages.components import training_board, training_words
 from tests.pages import training_seeds
-from tests.pages.conftest import OpenPage, failures_of, html_of
+from tests.pages.conftest import OpenPage, failures_of, follow, html_of, links_of, table_of
 
 PAGE = "training_runs.py"
 Connection = psycopg.Connection[Any]
@@ -34,10 +36,6 @@ def runs(trainings: None, connection: Connection) -> dict[str, str]:
         training_seeds.stands(connection, run, state, stage, **columns)
         found[name] = str(run.id)
     return found
-
-
-def table_of(app: Any) -> dict[str, list[Any]]:
-    return {name: list(values) for name, values in app.dataframe[0].value.items()}
 
 
 def test_how_many_images_came_is_told_against_the_target() -> None:
@@ -67,36 +65,32 @@ def test_what_runs_what_broke_and_what_it_costs(open_page: OpenPage, runs: dict[
     assert "about 4\u00a0min left" in said
     assert "fal&#x27;s answer was lost." in said
     table = table_of(app)
-    assert table["state"] == [
+    assert table["State"] == [
         "✓ Completed",
         "✕ Failed",
         "☞ Needs attention",
         "✎ Waits for your verdict",
         "↻ Running",
     ]
-    assert table["lora"][0] == "Ada completed (by Local operator)"
-    assert table["why"][1] == "The training failed at fal: out of <b>memory</b>"
+    assert table["LoRA"][0] == "Ada completed (by Local operator)"
+    assert table["Why"][1] == "The training failed at fal: out of <b>memory</b>"
     assert "<b>memory" not in said
 
 
 def test_the_filter_stands_in_the_address(open_page: OpenPage, runs: dict[str, str]) -> None:
     app = open_page(PAGE, state="Failed")
-    assert table_of(app)["open"] == [f"/training_runs?run={runs['failed']}"]
-    app.segmented_control(key="state").set_value("Cancelled").run()
-    assert "No such run" in html_of(app)
-    assert table_of(open_page(PAGE, search="doubt"))["state"] == ["☞ Needs attention"]
+    assert table_of(app)["Run"] == [f"/training_runs?run={runs['failed']}"]
+    assert "No such run" in html_of(follow(open_page, app, "Cancelled", PAGE))
+    assert table_of(open_page(PAGE, search="doubt"))["State"] == ["☞ Needs attention"]
     assert "No such run" in html_of(open_page(PAGE, provider="RunPod"))
 
 
 def test_a_bad_filter_breaks_nothing(open_page: OpenPage, runs: dict[str, str]) -> None:
     app = open_page(PAGE, state="nonsense", provider="<b>", search="%_'")
     assert not failures_of(app)
-    said = html_of(app)
-    assert "No such run" in said
-    assert "“state” cannot be “nonsense”; it may be All, Under way, Needs a person," in said
-    assert "“provider” cannot be “&lt;b&gt;”; it may be All providers, fal, Replicate or RunPod." in said
-    app.segmented_control(key="state").set_value("Failed").run()
-    assert "“state” cannot be" not in html_of(app)
+    assert "No such run" in html_of(app)
+    assert html_of(app).count("The address asks for something that is not there") == 2
+    assert "“&lt;b&gt;”" in html_of(app)
 
 
 def another(connection: Connection, name: str) -> Run:
@@ -105,24 +99,19 @@ def another(connection: Connection, name: str) -> Run:
     return training_seeds.launched(name=name)
 
 
-def press(app: Any, label: str) -> Any:
-    [card] = [button for button in app.button if button.label == label]
-    return card.click().run()
-
-
 def test_a_number_opens_its_runs(open_page: OpenPage, runs: dict[str, str], connection: Connection) -> None:
     earlier = another(connection, "Ada of an earlier month")
     training_seeds.stands(connection, earlier, RunState.FAILED, Stage.STORING, created_at="2026-01-31")
-    app = press(open_page(PAGE), "Show the runs of Failed this month")
-    assert table_of(app)["open"] == [f"/training_runs?run={runs['failed']}"]
+    app = follow(open_page, open_page(PAGE), "Failed this month ", PAGE)
+    assert table_of(app)["Run"] == [f"/training_runs?run={runs['failed']}"]
     assert "since" in app.query_params
-    press(app, "Show the runs of Needs a person")
-    assert sorted(table_of(app)["state"]) == ["☞ Needs attention", "✎ Waits for your verdict"]
+    app = follow(open_page, app, "Needs a person ", PAGE)
+    assert sorted(table_of(app)["State"]) == ["☞ Needs attention", "✎ Waits for your verdict"]
     assert "since" not in app.query_params
 
 
 def test_what_was_spent_opens_the_budget(open_page: OpenPage, runs: dict[str, str]) -> None:
-    app = press(open_page(PAGE), "Show the lines of Spent this month")
+    app = follow(open_page, open_page(PAGE), "Spent this month ", PAGE)
     assert not failures_of(app)
     assert "Ledger: " in html_of(app)
 
@@ -138,21 +127,22 @@ def test_what_an_alert_has_counted_stands_in_the_address(
     another(connection, "Ada in good hands")
     app = open_page(PAGE, counted="silent", until="2026-11-21T00:00:00.000000Z")
     assert not failures_of(app)
-    assert table_of(app)["open"] == [f"/training_runs?run={runs['running']}"]
+    assert table_of(app)["Run"] == [f"/training_runs?run={runs['running']}"]
     chip = app.button(key="runs-chip-counted")
     assert chip.label == "in nobody's hands since before 21 Nov 2026, 01:00:00 CET"
     app.run()
-    assert len(table_of(app)["open"]) == 1
+    assert len(table_of(app)["Run"]) == 1
     app.button(key="runs-chip-counted").click().run()
-    assert len(table_of(app)["open"]) == 6
+    assert len(table_of(app)["Run"]) == 6
     assert "counted" not in app.query_params
 
 
 def test_another_state_leaves_what_was_counted(open_page: OpenPage, runs: dict[str, str]) -> None:
     app = open_page(PAGE, counted="unjudged", until="2099-01-01T00:00:00.000000Z")
-    assert table_of(app)["open"] == [f"/training_runs?run={runs['verdict']}"]
-    app.segmented_control(key="state").set_value("Failed").run()
-    assert table_of(app)["open"] == [f"/training_runs?run={runs['failed']}"]
+    assert table_of(app)["Run"] == [f"/training_runs?run={runs['verdict']}"]
+    [href] = [href for href, said in links_of(app).items() if said == "Failed"]
+    app = open_page(PAGE, **dict(parse_qsl(href[1:])))
+    assert table_of(app)["Run"] == [f"/training_runs?run={runs['failed']}"]
     assert "counted" not in app.query_params
 
 
@@ -162,12 +152,43 @@ def test_a_wrong_value_of_what_was_counted_says_so(open_page: OpenPage, runs: di
     said = html_of(app)
     assert "“counted” cannot be “&lt;b&gt;”; it may be silent, unjudged, failed," in said
     assert "“since” is no exact time: “yesterday”. It is left out." in said
-    assert len(table_of(app)["open"]) == 5
+    assert len(table_of(app)["Run"]) == 5
+
+
+def test_what_is_ticked_stands_in_the_address_and_two_are_compared(
+    open_page: OpenPage, runs: dict[str, str], connection: Connection
+) -> None:
+    one, other = runs["completed"], runs["failed"]
+    app = open_page(PAGE, picked=one)
+    assert "1\u00a0row selected" in html_of(app)
+    assert f'href="?picked={one},{other}"' in html_of(app)
+    another(connection, "Ada who came later")
+    app = open_page(PAGE, picked=f"{one},{other},{uuid4()},<b>", search="Ada")
+    assert not failures_of(app)
+    assert "2\u00a0rows selected" in html_of(app)
+    assert f"training_runs?run={one}&with={other}" in links_of(app)
+    assert f'href="?search=Ada&amp;picked={other}' in html_of(app)
+    still = len(table_of(app)["Run"])
+    another(connection, "Ada who came last")
+    app.run()
+    assert len(table_of(app)["Run"]) == still
+    app.button(key=next(str(one.key) for one in app.button if one.label == "Select nothing")).click().run()
+    assert "picked" not in app.query_params
+    assert "Ada who came last (by Local operator)" in table_of(app)["LoRA"]
+
+
+def test_a_state_that_is_chosen_stands_right_below_the_numbers(
+    open_page: OpenPage, runs: dict[str, str]
+) -> None:
+    said = html_of(open_page(PAGE))
+    assert said.index("Training at fal") < said.index("All runs")
+    said = html_of(open_page(PAGE, state="Failed"))
+    assert said.index("All runs") < said.index("Training at fal")
 
 
 def test_a_line_opens_its_run(open_page: OpenPage, runs: dict[str, str]) -> None:
     app = open_page(PAGE)
-    app.button(key=f"so-open-run-{runs['verdict']}").click().run()
+    app = follow(open_page, app, "Ada verdict ", PAGE)
     assert not failures_of(app)
     assert "Its test images wait for your verdict" in html_of(app)
 
