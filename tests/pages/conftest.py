@@ -112,8 +112,11 @@ class _Read(HTMLParser):
 
 
 def links_of(app: AppTest) -> dict[str, str]:
-    """How the page's own links are read, by where they lead."""
-    return {href: " ".join(" ".join(words).split()) for href, words in _Read(html_of(app)).links}
+    """How the page's own links are read, by where they lead; a line for each that leads there."""
+    found: dict[str, list[str]] = {}
+    for href, words in _Read(html_of(app)).links:
+        found.setdefault(href, []).append(" ".join(" ".join(words).split()))
+    return {href: "\n".join(lines) for href, lines in found.items()}
 
 
 def follow(open_page: OpenPage, app: AppTest, words: str, file: str) -> AppTest:

@@ -62,7 +62,7 @@ def test_everything_that_waits_is_on_the_list_with_its_door(
     said = html_of(app)
     assert said.index("The job “Pick up what fell down” fails") < said.index("Needs attention: FLUX.2 Pro")
     assert "&lt;b&gt;deadlock&lt;/b&gt; detected" in said
-    doors = [href for href, said in links_of(app).items() if said.endswith(" Open")]
+    doors = [href for href, said in links_of(app).items() if "arrow_forward Open" in said]
     queries = (f"debug_sync?q={ids[name]}" for name in ("attention", "leased"))
     assert sorted(doors) == sorted(["scheduler?job=sweep", *queries])
 
