@@ -16,18 +16,18 @@ addEventListener("click", (event) => {
   if (link.href !== location.href) history.pushState({}, "", link.href);
   dispatchEvent(new PopStateEvent("popstate", { state: history.state }));
   // What opens beside the link that was clicked leaves the page where it is.
-  if (!("stay" in link.dataset)) part("stMain")?.scrollTo(0, 0);
+  if (!("stay" in link.dataset || link.role === "checkbox")) part("stMain")?.scrollTo(0, 0);
 });
 
 // A link that is a box to tick is ticked by the space bar too.
 addEventListener("keydown", (event) => {
-  if (event.key !== " " || !event.target.matches?.(`${OURS}[role="checkbox"]`)) return;
+  if (event.key !== " " || !event.target.matches?.(OURS) || event.target.role !== "checkbox") return;
   event.preventDefault();
   event.target.click();
 });
 
 // A list that is drawn anew, as by a refresh, leaves the keyboard where it was.
-const known = (link) => link.dataset.key ?? link.getAttribute("href");
+const known = (link) => link.dataset.key ?? link.ariaLabel ?? link.getAttribute("href");
 let held = null;
 addEventListener("focusin", (event) => {
   held = event.target.closest?.(OURS) ?? null;

@@ -20,7 +20,7 @@ def mark_html(name: str, figure: Figure, *, more: str = "", as_of: str = "") -> 
     said = f"{figure.meaning} {more}".strip()
     moment = f'<span class="so-def-moment">{escape(as_of)}</span>' if as_of else ""
     return (
-        f'<span class="so-def"><button type="button" class="so-def-mark" popovertarget="{key}"'
+        f'<span class="so-def"><button class="so-def-mark" popovertarget="{key}"'
         f' aria-label="{escape(f"What “{name}” counts")}" aria-describedby="{key}-said">'
         f'{icon_html("info")}</button><span popover id="{key}" class="so-def-box">'
         f'<b>{escape(name)}</b><span id="{key}-said">{escape(said)}</span>'

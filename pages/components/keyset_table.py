@@ -162,7 +162,7 @@ def _line_html(
     href = escape(f"?{urlencode(opens | ({PICKED: ','.join(then)} if then else {}), safe=',')}")
     box = (
         f'<a role="checkbox" aria-checked="{str(on).lower()}" aria-label="Select …{name[-ID_SHOWN:]}"'
-        f' href="{href}" target="_self" data-stay data-key="pick-{name}">'
+        f' href="{href}">'
         f"{icon_html('check') if on else ''}</a>"
     )
     return f"<tr{' class=so-picked' if on else ''}><td>{box}</td>{cells}</tr>"
@@ -174,7 +174,7 @@ def _cell_html(column: Column, value: Any) -> str:
     match column.kind:
         case "link" if str(value).startswith("/"):
             text = escape(str(value)[-ID_SHOWN:])
-            return f'<td><a href="{escape(str(value))}" target="_self">{text}</a></td>'
+            return f'<td><a href="{escape(str(value))}">{text}</a></td>'
         case "image":
             return f'<td><img src="{escape(str(value))}" alt="" loading="lazy" decoding="async"></td>'
         case "number":

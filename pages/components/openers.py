@@ -44,7 +44,7 @@ def counted_html(state: Look, number: int, address: str) -> str:
 def link_html(href: str, inner: str, looks: str, *, name: str = "") -> str:
     """HTML that opens an address as a whole; `name` is how it is read aloud in place of its words."""
     said = f' aria-label="{escape(name)}"' if name else ""
-    return f'<a class="{looks}" href="{escape(href)}" target="_self"{said}>{inner}</a>'
+    return f'<a class="{looks}" href="{escape(href)}"{said}>{inner}</a>'
 
 
 def line_html(name: str, number: str, small: str, href: str | None) -> str:
@@ -124,7 +124,7 @@ def _marked(key: str, grid: str, shown: Sequence[Tile | Panel]) -> None:
 def choices_html(label: str, chosen: str, choices: Mapping[str, Mapping[str, str]]) -> str:
     """Choices beside each other, each at the address with its parameters."""
     links = "".join(
-        f'<a class="so-choice" href="{escape(address(query))}" target="_self"'
+        f'<a class="so-choice" href="{escape(address(query))}"'
         f' data-key="{escape(words)}"{" aria-current=true" if words == chosen else ""}>{escape(words)}</a>'
         for words, query in choices.items()
     )

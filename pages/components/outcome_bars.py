@@ -75,10 +75,7 @@ def _ended(bar: Bar) -> int:
 
 def _bar_html(bar: Bar, chosen: Filter, told: str, stack: str, page: str) -> str:
     shown = " so-chosen" if chosen.at == bar.start else ""
-    return (
-        f'<a class="so-bar{shown}" target="_self" href="{page}{_address(bar, chosen)}"'
-        f' title="{escape(told)}" aria-label="{escape(told)}">{stack}</a>'
-    )
+    return f'<a class="so-bar{shown}" href="{page}{_address(bar, chosen)}" title="{escape(told)}">{stack}</a>'
 
 
 def _frame_html(drawn: Sequence[str], label: str, chosen: Filter, scale: str) -> str:

@@ -63,6 +63,12 @@ def choose(actor: Actor, found: Found) -> None:
             )
         )
         return
+    now, zone = times.now(), times.viewer_zone()
+    lines = openers.lines_html(_line_html(generation, now, zone) for generation in found.generations)
+    if found.by is By.NEWEST:
+        head = f'<h2 class="so-section">{escape(_headline(found))}</h2>'
+        st.html(f'<section class="so-panel">{head}{lines}</section>')
+        return
     with st.container(border=True, gap="small", key="so-found-list"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             look.section(_headline(found))
@@ -77,8 +83,7 @@ def choose(actor: Actor, found: Found) -> None:
                     " choose the one that the customer means.",
                 )
             )
-        now, zone = times.now(), times.viewer_zone()
-        st.html(openers.lines_html(_line_html(generation, now, zone) for generation in found.generations))
+        st.html(lines)
         if found.more:
             st.caption(f"Only the newest {search.MOST} are listed.")
 
