@@ -25,6 +25,7 @@ from playwright.sync_api import (
     Page,
     Playwright,
     Request,
+    expect,
     sync_playwright,
 )
 
@@ -213,6 +214,7 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     """Debian's Chromium."""
+    expect.set_options(timeout=PATIENCE_S * 1000)
     path = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
     browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
     yield browser
