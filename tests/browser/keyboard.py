@@ -55,6 +55,12 @@ STOP = """
           at.tabIndex];
 }
 """
+FROM_THE_BEGIN = """
+() => {
+  window.__stops = new Map();
+  document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex');
+}
+"""
 # What several buttons or links of the page are called that do not lead to the same place, but those that
 # Streamlit draws as parts of something with a name of its own.
 ALIKE = """
@@ -92,7 +98,7 @@ class Stop:
 
 def walk(tab: Tab) -> list[Stop]:
     """Every stop of Tab from the document's begin until its end, or until one comes again."""
-    tab.evaluate("(document.activeElement.blur(), window.__stops = new Map())")
+    tab.evaluate(FROM_THE_BEGIN)
     stops: list[Stop] = []
     for _ in range(MOST_STOPS):
         tab.page.keyboard.press("Tab")
