@@ -11,7 +11,7 @@ from core.failures.models import FailureGroup, GroupState
 from core.failures.views import Counting
 from pages.components import chosen_failure, errors, failure_words, formats, keyset_table, look, times, who
 from pages.components.health_filters import model_name
-from pages.components.states import icon_html, pill_html
+from pages.components.states import LOOKS, icon_html, pill_html
 
 SHOW = "show"
 REFRESH_S = 15
@@ -98,8 +98,9 @@ def _line(group: FailureGroup, now: datetime, zone: tzinfo) -> None:
             "</span></div>"
             f'<div class="so-quiet so-small">{small}</div></div>'
         )
+        of = f"{model_name(group.model)} · {LOOKS[group.stands].word}"
         st.button(
-            formats.in_label(f"Open {formats.excerpt(title, 60)} · {model_name(group.model)}"),
+            formats.in_label(f"Open {formats.excerpt(title, 60)} · {of}"),
             key=f"so-open-failure-{group.signature}",
             on_click=chosen_failure.choose,
             args=(group.signature,),
