@@ -17,10 +17,9 @@ def address(query: Mapping[str, str], page: str = "") -> str:
     return f"{page}?{urlencode(query)}"
 
 
-def link_html(href: str, inner: str, looks: str, *, name: str = "") -> str:
-    """HTML that opens an address as a whole; `name` is how it is read aloud in place of its words."""
-    said = f' aria-label="{escape(name)}"' if name else ""
-    return f'<a class="{looks}" href="{escape(href)}"{said}>{inner}</a>'
+def link_html(href: str, inner: str, looks: str) -> str:
+    """HTML that opens an address as a whole."""
+    return f'<a class="{looks}" href="{escape(href)}">{inner}</a>'
 
 
 def line_html(name: str, number: str, small: str, href: str | None) -> str:
