@@ -36,15 +36,14 @@ def named(words: str, of: str) -> str:
 def counted_html(state: Look, number: int, address: str) -> str:
     """A state with how many stand there, as a link to just those."""
     return (
-        f'<a class="so-counted so-row so-nowrap" target="_self" href="{escape(address)}">{pill_html(state)}'
+        f'<a class="so-counted so-row so-nowrap" href="{escape(address)}">{pill_html(state)}'
         f' <b class="so-number">{formats.count(number)}</b></a>'
     )
 
 
-def link_html(href: str, inner: str, looks: str, *, name: str = "") -> str:
-    """HTML that opens an address as a whole; `name` is how it is read aloud in place of its words."""
-    said = f' aria-label="{escape(name)}"' if name else ""
-    return f'<a class="{looks}" href="{escape(href)}"{said}>{inner}</a>'
+def link_html(href: str, inner: str, looks: str) -> str:
+    """HTML that opens an address as a whole."""
+    return f'<a class="{looks}" href="{escape(href)}">{inner}</a>'
 
 
 def line_html(name: str, number: str, small: str, href: str | None) -> str:

@@ -89,7 +89,7 @@ class _Read(HTMLParser):
         given = {name: value or "" for name, value in attributes}
         self._rows |= given.get("class") == "so-rows"
         if tag == "a" and given.get("target") != "_blank" and given.get("role") != "checkbox":
-            self.links.append((given["href"], [given.get("aria-label", "")]))
+            self.links.append((given["href"], [given.get("aria-label") or given.get("title", "")]))
             self._link = True
         if self._rows and tag == "tr":
             self.lines.append([])
@@ -112,7 +112,7 @@ class _Read(HTMLParser):
 
 
 def links_of(app: AppTest) -> dict[str, str]:
-    """How the page's own links are read, by where they lead; a line for each that leads there."""
+    """How the page's own links are read, by where they lead; several that lead there are lines of it."""
     found: dict[str, list[str]] = {}
     for href, words in _Read(html_of(app)).links:
         found.setdefault(href, []).append(" ".join(" ".join(words).split()))
