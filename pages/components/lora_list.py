@@ -30,16 +30,16 @@ SHOWN = 16
 TURNS = ("Previous", "Next")
 _TAGS, _TAGGED = "so-lora-bulk-tags", "so-lora-bulk-told"
 COLUMNS = {
-    "open": Column("LoRA", 90, "link", help="Opens it"),
-    "picture": Column("Picture", 68, "image"),
-    "name": Column("Name", 205),
-    "status": Column("Status", 95),
-    "base": Column("Base model", 95),
-    "trigger": Column("Trigger word", 105),
-    "rating": Column("Rating", 90),
-    "uses": Column("Uses", 65, "number"),
-    "size": Column("Size", 72),
-    "made": Column("Made", 105, "time", form="%b %Y"),
+    "open": Column("LoRA", 82, "link", help="Opens it"),
+    "picture": Column("Picture", 60, "image"),
+    "name": Column("Name", 165),
+    "status": Column("Status", 88),
+    "base": Column("Base model", 88),
+    "trigger": Column("Trigger word", 92),
+    "rating": Column("Rating", 84),
+    "uses": Column("Uses", 60, "number"),
+    "size": Column("Size", 66),
+    "made": Column("Made", 98, "time", form="%b %Y"),
 }
 
 

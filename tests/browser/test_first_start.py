@@ -17,7 +17,7 @@ def test_from_the_empty_overview_to_a_delivered_picture(open_tab: OpenTab) -> No
     tab.page.get_by_text("Delivered", exact=True).first.wait_for()
 
     with tab.page.expect_download() as download:
-        tab.page.get_by_text("Download").click()
+        tab.page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename.endswith((".jpg", ".png"))
     assert download.value.path().stat().st_size > 10_000
 
