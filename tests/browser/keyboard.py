@@ -74,7 +74,9 @@ ALIKE = """
     const words = one.cloneNode(true);
     words.querySelectorAll('[data-testid=stIconMaterial], [aria-hidden=true]').forEach(icon => icon.remove());
     const shown = [...one.querySelectorAll('img')].map(image => image.alt).join(' ');
-    const said = one.getAttribute('aria-label') || words.textContent.trim() || shown.trim() || one.title;
+    const named = (one.getAttribute('aria-labelledby') || '').split(' ').filter(Boolean);
+    const label = named.map(id => document.getElementById(id)?.textContent ?? '').join(' ');
+    const said = one.getAttribute('aria-label') || label || words.textContent.trim() || shown.trim() || one.title;
     const name = said.trim().replace(/\\s+/g, ' ');
     if (!found.has(name)) found.set(name, new Set());
     found.get(name).add(one.href || one);
