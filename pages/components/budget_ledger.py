@@ -23,14 +23,14 @@ KINDS = {
     Kind.CORRECT: "Corrected",
 }
 COLUMNS = {
-    "when": Column("When", 135, "time"),
-    "what": Column("What", 95),
-    "amount": Column("Amount", 85),
-    "provider": Column("Provider", 85),
-    "model": Column("Model or service", 170),
-    "stage": Column("Stage", 100),
-    "quantity": Column("Quantity", 155),
-    "for": Column("For", 90, "link", help="Opens what it paid"),
+    "when": Column("When", 128, "time"),
+    "what": Column("What", 88),
+    "amount": Column("Amount", 78),
+    "provider": Column("Provider", 78),
+    "model": Column("Model or service", 150),
+    "stage": Column("Stage", 90),
+    "quantity": Column("Quantity", 152),
+    "for": Column("For", 84, "link", help="Opens what it paid"),
     "note": Column("Note", 220),
 }
 _FAILURE, _NONCE = "so-correct-failure", "so-correct-nonce"

@@ -33,15 +33,15 @@ STATE_WORDS = {
     "expiring": "at KIE alone, deleted there soon",
     "refused": "refused by our storage",
 }
-OPENS = Column("Task", 90, "link", help="Opens its evidence")
+OPENS = Column("Task", 86, "link", help="Opens its evidence")
 COLUMNS = {
-    "open": Column("Task", 90),
-    "state": Column("State", 145),
-    "begun": Column("Begun", 140, "time"),
-    "kind": Column("Kind", 70),
-    "model": Column("Model", 180),
-    "took": Column("Took", 100),
-    "why": Column("Why", 320),
+    "open": Column("Task", 86),
+    "state": Column("State", 132),
+    "begun": Column("Begun", 132, "time"),
+    "kind": Column("Kind", 62),
+    "model": Column("Model", 160),
+    "took": Column("Took", 96),
+    "why": Column("Why", 216),
 }
 
 

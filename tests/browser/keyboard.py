@@ -76,7 +76,8 @@ ALIKE = """
     const shown = [...one.querySelectorAll('img')].map(image => image.alt).join(' ');
     const named = (one.getAttribute('aria-labelledby') || '').split(' ').filter(Boolean);
     const label = named.map(id => document.getElementById(id)?.textContent ?? '').join(' ');
-    const said = one.getAttribute('aria-label') || label || words.textContent.trim() || shown.trim() || one.title;
+    const heard = one.getAttribute('aria-label') || label;
+    const said = heard || words.textContent.trim() || shown.trim() || one.title;
     const name = said.trim().replace(/\\s+/g, ' ');
     if (!found.has(name)) found.set(name, new Set());
     found.get(name).add(one.href || one);

@@ -100,6 +100,8 @@ def test_a_popover_is_entered_and_left_by_the_keyboard(full: OpenTab) -> None:
     expect(first).to_be_focused()
     tab.page.keyboard.press("Shift+Tab")
     expect(button).to_be_focused()
+    tab.page.keyboard.press("Tab")
+    expect(first).to_be_focused()
     last.focus()
     tab.page.keyboard.press("Tab")
     expect(last).not_to_be_focused()
