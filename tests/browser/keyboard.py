@@ -49,8 +49,7 @@ STOP = """
   }
   window.__stops ??= new Map();
   if (!window.__stops.has(at)) window.__stops.set(at, window.__stops.size);
-  const own = at.getAttribute('aria-label') || at.innerText || at.labels?.[0]?.innerText || at.title || '';
-  const name = at.closest('[data-testid=stDataFrame]') ? 'a table' : own;
+  const name = at.getAttribute('aria-label') || at.innerText || at.labels?.[0]?.innerText || at.title || '';
   return [window.__stops.get(at), at.tagName.toLowerCase(), name.trim().replace(/\\s+/g, ' '), ring, seen,
           at.tabIndex];
 }
