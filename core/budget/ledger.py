@@ -21,6 +21,8 @@ USUAL_PROVIDER = "kie"
 LONGEST = 120
 # The runs of a month that failed or were cancelled.
 FAILURES = "failures"
+# One in so many lines is found sooner by reading all in their order than by asking for each run's.
+OFTEN = 50
 ALL_SCOPES = (TRAININGS, DELIVERIES, OTHER)
 _LAST_ID = UUID(int=2**128 - 1)
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -158,7 +160,7 @@ def _rows(connection: Connection, wanted: Filter, before: Place | None, limit: i
     at, row_id = before or (_FOREVER, _LAST_ID)
     found = SQL["ledger"].all(
         connection,
-        by=_by(wanted),
+        by=_by(connection, wanted),
         scopes=list(scopes),
         month=wanted.month,
         before_at=at,
@@ -175,12 +177,14 @@ def _rows(connection: Connection, wanted: Filter, before: Place | None, limit: i
     return [to_line(row) for row in found]
 
 
-def _by(wanted: Filter) -> str:
+def _by(connection: Connection, wanted: Filter) -> str:
     if wanted.run is not None:
         return "run"
     if wanted.runs is not None:
         alone = wanted == Filter(wanted.month, wanted.scope, runs=wanted.runs)
-        return "runs" if alone else "runs_narrowed"
+        if not alone:
+            return "runs_narrowed"
+        return "runs_often" if _are_often(connection, wanted.month) else "runs"
     if wanted.user is not None:
         return "user"
     if wanted.model is not None:
@@ -190,6 +194,14 @@ def _by(wanted: Filter) -> str:
     if wanted.kind not in (None, Kind.SETTLE):
         return "kind"
     return "provider" if wanted.provider not in (None, USUAL_PROVIDER) else "scope"
+
+
+def _are_often(connection: Connection, month: date) -> bool:
+    """Whether so many of a month's lines are failed runs' that a page of them is soon found among all."""
+    month_of_trainings = {"scope": TRAININGS, "dimension": "all", "key": "", "month": month}
+    among = SQL["counted_lines"].one(connection, **month_of_trainings)["lines"]
+    of_failures = SQL["counted_failures"].one(connection, scopes=[TRAININGS], month=month)["lines"]
+    return bool(of_failures * OFTEN >= among)
 
 
 def _with_any(connection: Connection, wanted: Filter) -> Sequence[str]:

@@ -241,8 +241,7 @@ SELECT coalesce(sum(k.lines), 0) AS lines, coalesce(sum(k.settled_usd), 0) AS se
 FROM cost_rollup k
 WHERE k.scope = 'trainings' AND k.dimension = 'run' AND k.grain = 'month' AND k.start = :month
   AND k.scope = ANY(CAST(:scopes AS text[]))
-  AND EXISTS (SELECT FROM lora_training_jobs r
-              WHERE r.id = CAST(k.key AS uuid) AND r.state IN ('failed', 'cancelled'));
+  AND k.key IN (SELECT CAST(r.id AS text) FROM lora_training_jobs r WHERE r.state IN ('failed', 'cancelled'));
 
 -- name: scopes_with
 -- The scopes that have lines with this value of a dimension in a month.
@@ -253,11 +252,10 @@ WHERE scope = ANY(CAST(:scopes AS text[])) AND dimension = :dimension AND grain 
 -- name: ledger
 -- Lines newest first before a place: by the index of whatever narrows them most, `by` says which.
 WITH failures AS (
-    SELECT CAST(k.key AS uuid) AS id FROM cost_rollup k
-    WHERE CAST(:by AS text) IN ('runs', 'runs_narrowed') AND 'trainings' = ANY(CAST(:scopes AS text[]))
+    SELECT r.id FROM lora_training_jobs r JOIN cost_rollup k ON k.key = CAST(r.id AS text)
+    WHERE CAST(:by AS text) IN ('runs', 'runs_often', 'runs_narrowed') AND 'trainings' = ANY(CAST(:scopes AS text[]))
       AND k.scope = 'trainings' AND k.dimension = 'run' AND k.grain = 'month' AND k.start = :month
-      AND EXISTS (SELECT FROM lora_training_jobs r
-                  WHERE r.id = CAST(k.key AS uuid) AND r.state IN ('failed', 'cancelled'))
+      AND r.state IN ('failed', 'cancelled')
 ), wanted AS (
     SELECT l.* FROM unnest(CAST(:scopes AS text[])) s(scope) CROSS JOIN LATERAL (
         SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'scope' AND c.scope = s.scope
@@ -316,6 +314,12 @@ WITH failures AS (
            AND p.month = :month AND (p.occurred_at, p.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
          ORDER BY p.occurred_at DESC, p.id DESC LIMIT :limit) page
      JOIN job_costs c USING (id))
+    UNION ALL
+    -- Read in their order, and those of other runs left out.
+    (SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'runs_often' AND c.scope = 'trainings'
+       AND c.month = :month AND (c.occurred_at, c.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
+       AND (c.run_id IN (SELECT id FROM failures)) IS TRUE
+     ORDER BY c.occurred_at DESC, c.id DESC LIMIT :limit)
     UNION ALL
     (SELECT * FROM job_costs c WHERE CAST(:by AS text) = 'runs_narrowed' AND c.run_id = ANY(ARRAY(SELECT id FROM failures))
        AND c.scope = ANY(CAST(:scopes AS text[]))

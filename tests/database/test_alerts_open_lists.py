@@ -16,7 +16,7 @@ from core.alerts import service, views, words
 from core.alerts.models import Alert, Kind
 from core.budget import fold, ledger
 from core.budget import service as budget
-from core.budget.models import CostLine, Reservation
+from core.budget.models import CostLine, Line, Reservation
 from core.budget.policy import month_of
 from core.loras import views as loras
 from core.loras.models import Search
@@ -229,6 +229,32 @@ def test_lines_of_failures_page_by_page_and_with_other_filters(connection: Conne
     for none in ({"provider": "runpod"}, {"scope": "deliveries"}, {"flagged": True}, {"user": uuid.uuid4()}):
         assert ledger.lines(VIEWER, wanted.but(**none)).lines == ()
     assert len(ledger.lines(VIEWER, wanted.but(scope="everything")).lines) == 7
+
+
+@pytest.mark.parametrize("often", [0, 10**6])
+def test_lines_of_failures_are_the_same_however_they_are_found(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, often: int
+) -> None:
+    """From each run's lines, and from all lines of the month in their order."""
+    monkeypatch.setattr(ledger, "OFTEN", often)
+    month = month_of(NOW)
+    failures = [run(connection, ("failed", "cancelled")[n % 2]) for n in range(9)]
+    for n, one in enumerate(failures):
+        paid(one, f"{n + 1}")
+        paid(run(connection, "completed"), "0.5")
+    fold.run(NOW)
+    wanted = ledger.Filter(month, runs=ledger.FAILURES)
+    rows, before = list[Line](), None
+    while True:
+        page = ledger.lines(VIEWER, wanted, before, limit=4)
+        rows += page.lines
+        before = page.next_before
+        if before is None:
+            break
+    assert {line.run_id for line in rows} == set(failures)
+    settled = [line.amount_usd or 0 for line in rows if line.kind == "settle"]
+    assert sorted(settled) == list(range(1, 10))
+    assert rows == sorted(rows, key=lambda line: (line.occurred_at, line.id), reverse=True)
 
 
 def test_a_price_that_is_missing_opens_the_flagged_lines_of_the_newest_month(connection: Connection) -> None:
