@@ -1,7 +1,6 @@
 // Links of ours open in place: the address changes and the page is drawn anew, as by the browser's Back, which
 // Streamlit follows. Without it each link would load the whole product again. A link is ours where it stands in
-// HTML of ours, opens no tab or file, and leads to a page that the navigation offers this person. (Streamlit takes
-// target="_self" away from the HTML.)
+// HTML of ours, opens no tab or file, and leads to a page that the navigation offers this person.
 const OURS = ".stHtml a[href]:not([target], [download])";
 const part = (name) => document.querySelector(`[data-testid="${name}"]`);
 

@@ -105,11 +105,7 @@ def _object_html(line: Line) -> str:
     title = f' title="{escape(whole)}"'
     name = escape(ids.short(whole) if _ID.fullmatch(whole) else formats.excerpt(whole, 60))
     place = audit_words.place(line)
-    return (
-        f'<a href="{escape(place)}" target="_self"{title}>{name}</a>'
-        if place
-        else f"<span{title}>{name}</span>"
-    )
+    return f'<a href="{escape(place)}"{title}>{name}</a>' if place else f"<span{title}>{name}</span>"
 
 
 def _where_html(line: Line) -> str:

@@ -79,7 +79,7 @@ def head_html(position: Position, opens: str = "") -> str:
 
 def _opened(style: str, number: str, opens: str) -> str:
     if opens:
-        return f'<a class="so-counted {style}" target="_self" href="{escape(opens)}">{number}</a>'
+        return f'<a class="so-counted {style}" href="{escape(opens)}">{number}</a>'
     return f'<span class="{style}">{number}</span>' if style else number
 
 

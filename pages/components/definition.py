@@ -39,11 +39,6 @@ def as_of_html(said: str, now: datetime, zone: tzinfo) -> str:
     return f'<div class="so-as-of">{said}</div><style>:root {{ --so-as-of: "{moment}" }}</style>'
 
 
-def name_html(name: str, mark: str) -> str:
-    """The line above a tile's number."""
-    return f'<div class="so-number-name so-small so-quiet">{escape(name)}{mark}</div>'
-
-
 def head_html(name: str, aside: str, mark: str = "") -> str:
     """A panel's head with its mark; `aside` is text."""
     return (

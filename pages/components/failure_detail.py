@@ -214,7 +214,7 @@ def _plans(actor: Actor, group: FailureGroup, now: datetime, zone: tzinfo) -> No
             ]
             told = escape(", ".join(known) or "under way")
             st.html(
-                f'<div class="so-row"><a href="bulk_resync?plan={plan.id}" target="_self">'
+                f'<div class="so-row"><a href="bulk_resync?plan={plan.id}">'
                 f"{escape(plan.name)}</a>{pill_html(PLANS[plan.state])}</div>"
                 f'<div class="so-quiet so-small">{who.html(plan.started_by, plan.started_by_id)}'
                 f" {times.ago_html(plan.started_at, now, zone)} · {told}</div>"

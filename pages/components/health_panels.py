@@ -137,7 +137,7 @@ def rescue(actor: Actor, board: Board, now: datetime, zone: tzinfo) -> None:
         tries = f", {formats.counted(failed, 'try', 'tries')} failed" if failed else ""
         named = f"<code>…{str(generation.id)[-8:]}</code>"
         if actor.may(Action.DEBUG_GENERATION):
-            named = f'<a href="debug_sync?q={generation.id}" target="_self">{named}</a>'
+            named = f'<a href="debug_sync?q={generation.id}">{named}</a>'
         lines.append(f"<div>{named} {escape(model_name(generation.model or ''))}: {left}{tries}</div>")
     n, of = board.health.under_way.rescue, board.health.filter
     opens = openers.address(Filter(kind=of.kind, model=of.model, state="rescue").query())
@@ -146,7 +146,7 @@ def rescue(actor: Actor, board: Board, now: datetime, zone: tzinfo) -> None:
         f" clock: {formats.counted(n, 'result waits', 'results wait')} at KIE to be stored</b>"
         f"{definition.mark_html('Rescue clock', health.figure('rescue'))}</span>"
         f'<div class="so-quiet">{"".join(lines)}</div></div>'
-        f'<div><a class="so-link" href="{escape(opens)}" target="_self">Show all of them</a></div></section>'
+        f'<div><a class="so-link" href="{escape(opens)}">Show all of them</a></div></section>'
     )
 
 
@@ -216,7 +216,7 @@ def _lines_html(lines: Sequence[str], n: int, name: str, chosen: Filter) -> str:
     more = f"Show all {formats.count(n)}" if n <= MOST_SHOWN else f"Show the first {MOST_SHOWN}"
     href = openers.address(chosen.query() | ({} if whole else {WHOLE: name}))
     return (
-        f'{openers.lines_html(lines)}<div><a class="so-link" href="{escape(href)}" target="_self" data-stay'
+        f'{openers.lines_html(lines)}<div><a class="so-link" href="{escape(href)}" data-stay'
         f' data-key="more-{name}">{"Show fewer" if whole else more}</a></div>'
     )
 

@@ -80,11 +80,7 @@ def table(actor: Actor, key: str, page: Page, total: int | None, now: datetime, 
     rows = tuple(_row(generation, zone, opens=opens) for generation in page.generations)
     fresh = Slice(rows, page.next_before, total, now)
     columns = COLUMNS | {"open": OPENS} if opens else COLUMNS
-    picked = keyset_table.show(key, fresh, columns, lambda at: times.clock_time(at, zone))
-    for one in picked[:5] if opens else ():
-        st.html(
-            f'<a href="debug_sync?q={one.id}" target="_self">See the evidence of <code>{one.id}</code></a>'
-        )
+    keyset_table.show(key, fresh, columns, lambda at: times.clock_time(at, zone))
 
 
 def _headline(chosen: Filter, total: int | None) -> str:

@@ -109,7 +109,7 @@ def run(actor: Actor, lora: Lora, zone: tzinfo) -> None:
             return
         facts = [(name, escape(value)) for name, value in training_facts.launched_with(detail.run)]
         launched = escape(times.exact(detail.row.launched_at, zone))
-        link = f'<a href="training_runs?run={detail.row.id}" target="_self">{launched}</a>'
+        link = f'<a href="training_runs?run={detail.row.id}">{launched}</a>'
         st.html(look.facts_html([("Launched", link), *facts]))
 
 
@@ -133,4 +133,4 @@ def versions(actor: Actor, lora: Lora) -> None:
 
 
 def _link(lora_id: str, name: str) -> str:
-    return f'<a href="lora_library?lora={escape(lora_id)}" target="_self">{escape(name)}</a>'
+    return f'<a href="lora_library?lora={escape(lora_id)}">{escape(name)}</a>'

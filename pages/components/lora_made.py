@@ -30,12 +30,12 @@ def facts(actor: Actor, generation: Generation) -> list[tuple[str, str]]:
         lora = _lora(actor, generation)
         name = escape(lora.named) if lora else "one that you may not see"
         way = WAYS[generation.lora_way] if generation.lora_way else ""
-        link = f'<a href="lora_library?lora={generation.lora_id}" target="_self">{name}</a>' if lora else name
+        link = f'<a href="lora_library?lora={generation.lora_id}">{name}</a>' if lora else name
         found.append(("LoRA", f'{link} <span class="so-quiet">{escape(way)}</span>'))
     for label, other in (("First frame", generation.frame_id), ("First frame of", generation.frame_for)):
         if other is not None:
             href = f"test_generation?generation={other}"
-            found.append((label, f'<a href="{href}" target="_self">{str(other)[:8]}</a>'))
+            found.append((label, f'<a href="{href}">{str(other)[:8]}</a>'))
     return found
 
 

@@ -158,7 +158,7 @@ def _one(generation: Generation) -> None:
     else:
         st.html(look.empty_html("hourglass_top", look_of(generation).word, look_of(generation).means))
     href = f"test_generation?{PARAMETER}={generation.id}"
-    st.html(f'<a class="so-link so-small" href="{href}" target="_self">Open it alone</a>')
+    st.html(f'<a class="so-link so-small" href="{href}">Open it alone</a>')
 
 
 def _called_html(actor: Actor, generation: Generation) -> str:
@@ -170,7 +170,7 @@ def _called_html(actor: Actor, generation: Generation) -> str:
     if lora is None:
         return ""
     href = f"lora_library?lora={lora.id}"
-    return f'<a class="so-link" href="{href}" target="_self">{escape(lora.named)}</a> · '
+    return f'<a class="so-link" href="{href}">{escape(lora.named)}</a> · '
 
 
 def links(actor: Actor, lora: Lora) -> None:

@@ -61,7 +61,7 @@ def _use_html(use: Use, now: datetime, zone: tzinfo) -> str:
     state = STATES.get(use.status or "", "no longer there" if use.status is None else use.status)
     prompt = formats.excerpt(use.prompt or "no prompt", 90)
     return (
-        f'<li><a href="debug_sync?q={use.generation_id}" target="_self">{picture}'
+        f'<li><a href="debug_sync?q={use.generation_id}">{picture}'
         f"<span><b>{escape(prompt)}</b><br>"
         f'<span class="so-quiet so-small">{escape(model_name(use.model or ""))} ·'
         f" {escape(WAYS.get(use.way, use.way))} · {escape(state)} ·"

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from pages.components import formats
+from pages.components import definition, formats
 from pages.components.states import Look, Tone, pill_html
 
 # Whatever Markdown or Streamlit's directives give a meaning to; the words of others are shown as they are.
@@ -97,8 +97,7 @@ class Panel:
     def html(self) -> str:
         """All but the mark."""
         return (
-            f'<section class="so-panel"><div class="so-panel-head"><b>{escape(self.title)}</b>'
-            f'<span class="so-quiet so-small">{escape(self.aside)}</span></div>{self.body}</section>'
+            f'<section class="so-panel">{definition.head_html(self.title, self.aside)}{self.body}</section>'
         )
 
 

@@ -36,7 +36,7 @@ def delivery(actor: Actor, now: datetime, zone: tzinfo) -> None:
         rate_html = '<div class="so-quiet">No generation has come to its end yet.</div>'
     else:
         rate_html = (
-            f'<div class="so-row"><a class="so-counted so-big" target="_self" href="{_of("finished")}">'
+            f'<div class="so-row"><a class="so-counted so-big" href="{_of("finished")}">'
             f"{formats.percent(counts.success_rate)}</a>"
             f'<span class="so-quiet">delivered, the target is {formats.percent(TARGET)}</span></div>'
         )
@@ -96,7 +96,7 @@ def _queue_html() -> str:
     if not waiting and not running:
         return "empty"
     said = f"{formats.count(waiting)} waiting, {formats.count(running)} at work"
-    return f'<a target="_self" href="scheduler">{said}</a>'
+    return f'<a href="scheduler">{said}</a>'
 
 
 def _jobs_html(jobs: Sequence[dict[str, object]], now: datetime, zone: tzinfo) -> str:
@@ -104,7 +104,7 @@ def _jobs_html(jobs: Sequence[dict[str, object]], now: datetime, zone: tzinfo) -
     well = sum(_ended_well(job) for job in jobs)
     said = f"all {len(jobs)} succeed" if well == len(jobs) else f"{well} of {len(jobs)} succeed"
     lines = "".join(
-        f'<div><a target="_self" href="scheduler?{chosen_job.PARAMETER}={escape(str(job["job"]))}">'
+        f'<div><a href="scheduler?{chosen_job.PARAMETER}={escape(str(job["job"]))}">'
         f"{escape(job_words.task(str(job['job'])))}</a>: {_job_html(job, now, zone)}</div>"
         for job in jobs
     )

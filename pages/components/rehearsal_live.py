@@ -127,7 +127,6 @@ def _examples_html(one: Invariant) -> str:
     if not one.examples:
         return ""
     links = " ".join(
-        f'<a target="_self" href="/test_generation?generation={id_}">…{escape(str(id_)[-12:])}</a>'
-        for id_ in one.examples
+        f'<a href="/test_generation?generation={id_}">…{escape(str(id_)[-12:])}</a>' for id_ in one.examples
     )
     return f"<p>For example: {links}</p>"

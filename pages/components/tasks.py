@@ -194,7 +194,7 @@ def show(actor: Actor, tasks: Sequence[Task], *, something_else: bool) -> None:
                 st.html(f'<div class="so-tasks">{"".join(map(_task_html, together))}</div>')
     hidden = {_all_of(task): None for task in tasks[SHOWN:] if task.page}
     links = "".join(
-        f'<a href="{escape(_address(page, dict(query)))}" target="_self">{escape(f"More {label}")}'
+        f'<a href="{escape(_address(page, dict(query)))}">{escape(f"More {label}")}'
         f" {icon_html('arrow_forward')}</a>"
         for label, page, query in hidden
     )
@@ -216,7 +216,7 @@ def _task_html(task: Task) -> str:
     href = _address(task.page, task.query)
     key = look.safe_key(f"{task.headline} {href}")
     door = (
-        f'<a class="so-door-link" id="so-door-{key}" href="{escape(href)}" target="_self"'
+        f'<a class="so-door-link" id="so-door-{key}" href="{escape(href)}"'
         f' aria-labelledby="so-door-{key} so-task-{key}">{icon_html("arrow_forward")}'
         f" {escape(task.button)}</a>"
         if task.button

@@ -171,7 +171,7 @@ def _lines_html(state: str, many: int, rows: Sequence[Row], seen: Board, now: da
         for row in rows
     )
     drawn = openers.lines_html(lines)
-    more = f'<a class="so-link" href="{escape(of(state))}" target="_self">Show all {formats.count(many)}</a>'
+    more = f'<a class="so-link" href="{escape(of(state))}">Show all {formats.count(many)}</a>'
     return (
         f'<section class="so-panel"><h2 class="so-section">{escape(state)}</h2>{drawn}'
         f"{f'<div>{more}</div>' if many > len(rows) else ''}</section>"

@@ -127,8 +127,7 @@ def _table(actor: Actor, now: datetime, zone: tzinfo, above: str = "") -> None:
     if len(picked) == 2:
         one, other = picked
         st.html(
-            f'<a href="training_runs?run={one.id}&with={other.id}" target="_self">'
-            f"{icon_html('compare')} Compare the two</a>"
+            f'<a href="training_runs?run={one.id}&with={other.id}">{icon_html("compare")} Compare the two</a>'
         )
 
 

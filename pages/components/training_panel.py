@@ -42,7 +42,7 @@ def show(actor: Actor, now: datetime) -> None:
         st.html('<div class="so-quiet">None is under way, and none has ended this week.</div>')
         return
     cost = f"{formats.total(views.usd_per_hour(actor, now))} an hour now"
-    pods = f'<a target="_self" href="{escape(_runs(ALL, Counted(What.PODS)))}">{cost}</a>'
+    pods = f'<a href="{escape(_runs(ALL, Counted(What.PODS)))}">{cost}</a>'
     st.html(f'<div class="so-row so-parts">{drawn}</div>' + facts_html([("Pods", pods)]))
     if st.button(
         "Training runs",

@@ -28,7 +28,7 @@ Connection = psycopg.Connection[Any]
 STAFF = access.command_line("ada")
 NOW = datetime.now(UTC)
 INSTANT = timedelta(microseconds=1)
-LINK = re.compile(r'<a class="so-counted[^"]*" (?:target="_self" )?href="([^"]*)">(.*?)</a>')
+LINK = re.compile(r'<a class="so-counted[^"]*" href="([^"]*)">(.*?)</a>')
 Opened = list[tuple[str, dict[str, str], str]]
 
 
