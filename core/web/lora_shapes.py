@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.loras.models import Card, Lora, Standing
+from core.loras.models import Lora, Standing
 from core.trainings.launch_rules import MAX_DESCRIPTION, MAX_NAME, MAX_TRIGGER
 
 EXAMPLE_ID = "6f1f64a2-58a5-4b8e-9c3c-0c2d3f6f7d11"
@@ -205,30 +205,27 @@ NEW_BODY = {
 }
 
 
-def in_list(card: Card) -> dict[str, Any]:
-    """A LoRA as lists tell it."""
-    average = card.rating_average
-    return {
-        "id": str(card.id),
-        "name": card.name,
-        "description": card.description,
-        "training_status": card.training_status,
-        "created_at": _moment(card.created_at),
-        "created_by": card.creator,
-        "created_by_id": str(card.user_id) if card.user_id else None,
-        "usage_count": card.uses,
-        "base_model": card.base_model,
-        "trigger_word": card.trigger_word,
-        "tags": list(card.tags),
-        "rating": {"average": float(average) if average is not None else None, "count": card.rating_count},
-        "is_private": card.is_private,
-        "published_url": card.huggingface_url,
-    }
-
-
 def detail(lora: Lora, absolute: Any) -> dict[str, Any]:
-    """A LoRA with its files, the weights' address left out; `absolute` completes an address of ours."""
-    return in_list(lora) | {
+    """A LoRA with its files, the weights' address left out; `absolute` completes an address of ours.
+
+    The first half is what lists tell, which the database writes itself (`told`).
+    """
+    average = lora.rating_average
+    return {
+        "id": str(lora.id),
+        "name": lora.name,
+        "description": lora.description,
+        "training_status": lora.training_status,
+        "created_at": _moment(lora.created_at),
+        "created_by": lora.creator,
+        "created_by_id": str(lora.user_id) if lora.user_id else None,
+        "usage_count": lora.uses,
+        "base_model": lora.base_model,
+        "trigger_word": lora.trigger_word,
+        "tags": list(lora.tags),
+        "rating": {"average": float(average) if average is not None else None, "count": lora.rating_count},
+        "is_private": lora.is_private,
+        "published_url": lora.huggingface_url,
         "file_size": lora.file_size,
         "sha256": lora.weights_sha256,
         "reference_image_urls": [absolute(url) for url in lora.reference_image_urls or () if url],
