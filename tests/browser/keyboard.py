@@ -2,28 +2,22 @@
 
 from dataclasses import dataclass
 
+from tests.browser import colours
 from tests.browser.conftest import Tab
 
 MOST_STOPS = 200
 # The element that has the focus: what it is called, whether it can be seen, and the contrast of its ring: its
 # own outline, that of the card or table around it, or the frame of a field that is typed in.
-STOP = """
+STOP = (
+    """
 () => {
   const at = document.activeElement;
   if (!at || at === document.body) return null;
   const ends = one => one.effect?.getComputedTiming().iterations < Infinity;
   document.getAnimations().filter(ends).forEach(one => one.finish());
-  const canvas = document.createElement('canvas'); canvas.width = canvas.height = 1;
-  const pen = canvas.getContext('2d', {willReadFrequently: true});
-  const rgba = text => {
-    pen.clearRect(0, 0, 1, 1); pen.fillStyle = text; pen.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
-  };
-  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = element => {
+"""
+    + colours.SCRIPT
+    + """  const ground = element => {
     const layers = [];
     for (let one = element; one; one = one.parentElement) {
       const color = rgba(getComputedStyle(one).backgroundColor);
@@ -54,6 +48,7 @@ STOP = """
           at.tabIndex];
 }
 """
+)
 FROM_THE_BEGIN = """
 () => {
   window.__stops = new Map();

@@ -3,23 +3,16 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser import colours
 from tests.browser.conftest import OpenTab, Tab
 
 # The contrast of every visible text with the ground that it stands on, those below WCAG AA.
-LOW_CONTRAST = """
+LOW_CONTRAST = (
+    """
 () => {
-  const canvas = document.createElement('canvas'); canvas.width = canvas.height = 1;
-  const pen = canvas.getContext('2d', {willReadFrequently: true});
-  const painted = text => {
-    pen.clearRect(0, 0, 1, 1); pen.fillStyle = text; pen.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
-  };
-  const known = {}, rgba = text => known[text] ??= painted(text);
-  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = element => {
+"""
+    + colours.SCRIPT
+    + """  const ground = element => {
     const layers = [];
     for (let at = element; at; at = at.parentElement) {
       const style = getComputedStyle(at);
@@ -47,6 +40,7 @@ LOW_CONTRAST = """
   return seen < 15 ? ['almost no text was seen'] : [...found];
 }
 """
+)
 
 
 # Streamlit scrolls within its main part, and not the document.

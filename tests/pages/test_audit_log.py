@@ -1,6 +1,7 @@
 """Audit log: what was done, narrowed by the address, its file, and its part on other pages."""
 
 import csv
+import dataclasses
 import io
 from datetime import date
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.applications import Starlette
 from core import access, audit, database, trail
 from core.access import Actor, Role
 from core.errors import NotAllowed
-from core.trail import Filter
+from core.trail import Filter, Line
 from core.web import export
 from core.web.routes import MIDDLEWARE, ROUTES
 from pages.components import audit_words
@@ -233,3 +234,18 @@ def test_every_action_has_words_and_every_place_a_page() -> None:
     assert {place.partition("?")[0] for place in audit_words.PLACES.values()} <= pages
     assert audit_words.action("plan.begin_again") == "plan: begin again"
     assert audit_words.action(None) == "did something"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("rehearsal", "7", "seed 7"),
+        ("rehearsal", "rehearsal", "rehearsal"),
+        ("lora", "7", "7"),
+        (None, None, ""),
+    ],
+)
+def test_a_bare_number_has_its_unit(kind: str | None, name: str | None, said: str) -> None:
+    nothing = dict.fromkeys(field.name for field in dataclasses.fields(Line))
+    line = Line(**nothing | {"object_type": kind, "object_id": name})  # type: ignore[arg-type]
+    assert audit_words.called(line) == said
