@@ -80,7 +80,8 @@ def _filters(above: str) -> tuple[str, str, str]:
     asked = {name: of for name, of in st.query_params.to_dict().items() if name != keyset_table.PICKED}
     trainers = {trainer(name): name for name in training_registry.TRAINERS}
     address.tell(filter(None, (address.fault(STATE, STATES), address.fault(PROVIDER, [ALL, *trainers]))))
-    state, provider = asked.get(STATE, ALL), asked.get(PROVIDER, ALL)
+    state = asked[STATE] if asked.get(STATE) in STATES else ALL
+    provider = asked[PROVIDER] if asked.get(PROVIDER) in trainers else ALL
     # Another state is not bound to what was counted.
     free = asked if counted_runs.are_of_one_kind() else counted_runs.without(asked)
     states = {words: free | {STATE: words} for words in STATES}
@@ -103,7 +104,7 @@ def _filters(above: str) -> tuple[str, str, str]:
         icon=":material/search:",
         width=320,
     )
-    return state if state in STATES else ALL, trainers.get(provider, ""), (search or "").strip()
+    return state, trainers.get(provider, ""), (search or "").strip()
 
 
 def _table(actor: Actor, now: datetime, zone: tzinfo, above: str = "") -> None:

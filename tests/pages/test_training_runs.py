@@ -91,6 +91,8 @@ def test_a_bad_filter_breaks_nothing(open_page: OpenPage, runs: dict[str, str]) 
     assert "No such run" in html_of(app)
     assert html_of(app).count("The address asks for something that is not there") == 2
     assert "“&lt;b&gt;”" in html_of(app)
+    for chosen in ("All", "All providers"):
+        assert f'data-key="{chosen}" aria-current=true' in html_of(app)
 
 
 def another(connection: Connection, name: str) -> Run:
